@@ -1,0 +1,219 @@
+/* callable_backend.c - a backend over a Python callable, so that TensorFlow, JAX or a test can
+ * bring its own gradients: f(batch, targets) -> (scores (n, K), gradients (n, H, W, C)). */
+#include "arrays.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "handle.h"
+
+struct ig_model {
+    PyObject *function;    /* owned */
+    PyObject *model_error; /* owned; intgrad.ModelError */
+    atomic_size_t num_classes; /* 0 until the callable has run once */
+};
+
+/* What `function` gave for a batch, checked; both owned. */
+typedef struct {
+    PyArrayObject *scores;
+    PyArrayObject *gradients;
+} answer;
+
+static void release(answer *a)
+{
+    Py_XDECREF(a->scores);
+    Py_XDECREF(a->gradients);
+}
+
+/* `value` as a float32 C array of `ndim` dimensions; NULL with an exception set otherwise. */
+static PyArrayObject *take_array(ig_model *model, PyObject *value, int ndim, const char *name)
+{
+    PyArrayObject *given = (PyArrayObject *)PyArray_FROM_O(value);
+    if (!given)
+        return NULL;
+    PyArrayObject *taken = NULL;
+    if (!PyArray_ISFLOAT(given) && !PyArray_ISINTEGER(given))
+        PyErr_Format(model->model_error, "the callable's %s must be real numbers, got dtype %S", name,
+                     (PyObject *)PyArray_DESCR(given));
+    else if (PyArray_NDIM(given) != ndim)
+        PyErr_Format(model->model_error, "the callable's %s must have %d dimensions, got %d", name,
+                     ndim, PyArray_NDIM(given));
+    else
+        taken = (PyArrayObject *)PyArray_FROMANY((PyObject *)given, NPY_FLOAT32, ndim, ndim,
+                                                 NPY_ARRAY_IN_ARRAY | NPY_ARRAY_FORCECAST);
+    Py_DECREF(given);
+    return taken;
+}
+
+/* Checks shapes against the question: n pictures of `shape`. */
+static int check_answer(ig_model *model, const answer *a, const npy_intp *pictures)
+{
+    const npy_intp *scores = PyArray_DIMS(a->scores);
+    const npy_intp *gradients = PyArray_DIMS(a->gradients);
+    if (scores[0] != pictures[0] || scores[1] < 1) {
+        PyErr_Format(model->model_error,
+                     "the callable returned scores of shape (%zd, %zd) for a batch of %zd; "
+                     "expected (%zd, number of classes)",
+                     scores[0], scores[1], pictures[0], pictures[0]);
+        return 0;
+    }
+    if (memcmp(gradients, pictures, 4 * sizeof *gradients) != 0) {
+        PyErr_Format(model->model_error,
+                     "the callable returned gradients of shape (%zd, %zd, %zd, %zd); expected that "
+                     "of its batch, (%zd, %zd, %zd, %zd)",
+                     gradients[0], gradients[1], gradients[2], gradients[3], pictures[0],
+                     pictures[1], pictures[2], pictures[3]);
+        return 0;
+    }
+    const size_t known = atomic_load(&model->num_classes);
+    if (known && known != (size_t)scores[1]) {
+        PyErr_Format(model->model_error, "the callable returned %zd classes, and %zu before",
+                     scores[1], known);
+        return 0;
+    }
+    atomic_store(&model->num_classes, (size_t)scores[1]);
+    return 1;
+}
+
+/* Calls the function with new arrays, which it may keep; 0 with an exception set on failure.
+ * Picture j is that of picks[j].row, or picture j itself where picks is NULL. Needs the GIL. */
+static int ask(ig_model *model, const float *pixels, size_t n, ig_shape shape, const ig_pick *picks,
+               answer *ret_answer)
+{
+    const npy_intp dims[4] = {(npy_intp)n, (npy_intp)shape.height, (npy_intp)shape.width,
+                              (npy_intp)shape.channels};
+    const size_t size = ig_shape_size(shape);
+    PyObject *result = NULL;
+    int fine = 0;
+    PyArrayObject *batch = (PyArrayObject *)PyArray_SimpleNew(4, dims, NPY_FLOAT32);
+    PyArrayObject *targets = (PyArrayObject *)PyArray_SimpleNew(1, dims, NPY_INT64);
+    *ret_answer = (answer){NULL, NULL};
+    if (!batch || !targets)
+        goto done;
+    for (size_t j = 0; j < n; j++) {
+        memcpy((float *)PyArray_DATA(batch) + j * size, pixels + (picks ? picks[j].row : j) * size,
+               size * sizeof *pixels);
+        ((int64_t *)PyArray_DATA(targets))[j] = picks ? picks[j].target : 0;
+    }
+    result = PyObject_CallFunctionObjArgs(model->function, (PyObject *)batch, (PyObject *)targets,
+                                          NULL);
+    if (!result)
+        goto done;
+    if (!PyTuple_Check(result) || PyTuple_GET_SIZE(result) != 2) {
+        PyErr_Format(model->model_error, "the callable must return (scores, gradients), got %R",
+                     (PyObject *)Py_TYPE(result));
+        goto done;
+    }
+    ret_answer->scores = take_array(model, PyTuple_GET_ITEM(result, 0), 2, "scores");
+    if (ret_answer->scores)
+        ret_answer->gradients = take_array(model, PyTuple_GET_ITEM(result, 1), 4, "gradients");
+    fine = ret_answer->gradients && check_answer(model, ret_answer, dims);
+
+done:
+    if (!fine)
+        release(ret_answer);
+    Py_XDECREF(batch);
+    Py_XDECREF(targets);
+    Py_XDECREF(result);
+    return fine;
+}
+
+static ig_status scores(ig_model *model, const float *pixels, size_t n, ig_shape shape,
+                        ig_output output, float *ret_scores, ig_error *error)
+{
+    (void)output; /* the callable differentiates one output only; Python has checked which */
+    answer a;
+    const PyGILState_STATE gil = PyGILState_Ensure();
+    const int fine = ask(model, pixels, n, shape, NULL, &a);
+    if (fine) {
+        memcpy(ret_scores, PyArray_DATA(a.scores), (size_t)PyArray_NBYTES(a.scores));
+        release(&a);
+    }
+    PyGILState_Release(gil);
+    return fine ? IG_OK : ig_fail(error, IG_PENDING, "the callable failed");
+}
+
+static ig_status gradients(ig_model *model, const float *pixels, size_t n, ig_shape shape,
+                           const ig_pick *picks, size_t m, ig_output output, float *ret_values,
+                           float *ret_gradients, ig_error *error)
+{
+    (void)n; /* a callable takes one target a picture, so that it gets m pictures */
+    (void)output;
+    answer a;
+    ig_status status = IG_OK;
+    const PyGILState_STATE gil = PyGILState_Ensure();
+    if (ask(model, pixels, m, shape, picks, &a)) {
+        const size_t num_classes = (size_t)PyArray_DIM(a.scores, 1);
+        const float *given = PyArray_DATA(a.scores);
+        for (size_t j = 0; j < m && status == IG_OK; j++) {
+            if (picks[j].target < 0 || (uint64_t)picks[j].target >= num_classes)
+                status = ig_fail(error, IG_OUT_OF_RANGE,
+                                 "target %lld is out of range: the model has %zu classes",
+                                 (long long)picks[j].target, num_classes);
+            else
+                ret_values[j] = given[j * num_classes + (size_t)picks[j].target];
+        }
+        memcpy(ret_gradients, PyArray_DATA(a.gradients), (size_t)PyArray_NBYTES(a.gradients));
+        release(&a);
+    } else {
+        status = ig_fail(error, IG_PENDING, "the callable failed");
+    }
+    PyGILState_Release(gil);
+    return status;
+}
+
+static ig_status describe(ig_model *model, ig_shape shape, ig_description *ret_description,
+                          ig_error *error)
+{
+    int fine = 1;
+    if (!atomic_load(&model->num_classes)) {
+        const PyGILState_STATE gil = PyGILState_Ensure();
+        float *black = PyMem_Calloc(ig_shape_size(shape), sizeof *black);
+        answer a;
+        if (!black)
+            PyErr_NoMemory();
+        fine = black && ask(model, black, 1, shape, NULL, &a);
+        if (fine)
+            release(&a);
+        PyMem_Free(black);
+        PyGILState_Release(gil);
+    }
+    *ret_description = (ig_description){atomic_load(&model->num_classes), "callable"};
+    return fine ? IG_OK : ig_fail(error, IG_PENDING, "the callable failed");
+}
+
+static void trim(ig_model *model)
+{
+    (void)model; /* nothing is cached */
+}
+
+static void destroy(ig_model *model)
+{
+    Py_DECREF(model->function);
+    Py_DECREF(model->model_error);
+    PyMem_Free(model);
+}
+
+static const ig_backend callable_backend = {
+    .abi_version = IG_ABI_VERSION,
+    .size = sizeof(ig_backend),
+    .describe = describe,
+    .scores = scores,
+    .gradients = gradients,
+    .trim = trim,
+    .destroy = destroy,
+    .paths = NULL,
+};
+
+PyObject *ig_callable_handle(PyObject *function, PyObject *model_error)
+{
+    ig_model *model = PyMem_Malloc(sizeof *model);
+    if (!model)
+        return PyErr_NoMemory();
+    Py_INCREF(function);
+    Py_INCREF(model_error);
+    model->function = function;
+    model->model_error = model_error;
+    atomic_init(&model->num_classes, 0);
+    return ig_handle_new(&callable_backend, model);
+}

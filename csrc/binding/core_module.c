@@ -1,0 +1,590 @@
+/* core_module.c - intgrad._core: arrays in, one call of the engine without the GIL, arrays out.
+ *
+ * Everything that the engine and the kernels take for granted is checked here: dtype, layout,
+ * shapes that agree, finite values, sizes that do not overflow. Meanings (targets, baselines,
+ * names) are the business of the Python package above.
+ */
+#define IG_IMPORT_NUMPY
+#include "arrays.h"
+
+#include <string.h>
+
+#include "../engine/batches.h"
+#include "../engine/integrate.h"
+#include "../engine/rule.h"
+#include "../kernels/kernels.h"
+#include "handle.h"
+
+typedef struct {
+    PyObject *model_error; /* intgrad.ModelError */
+} core_state;
+
+static core_state *get_state(PyObject *module)
+{
+    return (core_state *)PyModule_GetState(module);
+}
+
+/* ---- Arguments ----------------------------------------------------------------------------- */
+
+/* A new reference to `object` as an aligned C array in native order; NULL with an exception set. */
+static PyArrayObject *to_array(PyObject *object, int type, int ndim)
+{
+    return (PyArrayObject *)PyArray_FROMANY(object, type, ndim, ndim, NPY_ARRAY_IN_ARRAY);
+}
+
+/* The model in a capsule, or NULL with an exception set. */
+static const ig_handle *to_handle(PyObject *capsule)
+{
+    const ig_handle *handle = PyCapsule_GetPointer(capsule, IG_HANDLE_NAME);
+    if (handle && (handle->backend->abi_version != IG_ABI_VERSION ||
+                   handle->backend->size < sizeof(ig_backend))) {
+        PyErr_SetString(PyExc_ImportError,
+                        "intgrad._core and the backend were built from different versions; "
+                        "reinstall intgrad");
+        return NULL;
+    }
+    return handle;
+}
+
+static int to_output(const char *name, ig_output *ret_output)
+{
+    static const char *const names[] = {"softmax", "log_softmax", "logit"};
+    for (int k = 0; k < 3; k++) {
+        if (strcmp(name, names[k]) == 0) {
+            *ret_output = (ig_output)k;
+            return 1;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "output must be 'softmax', 'log_softmax' or 'logit', got '%s'",
+                 name);
+    return 0;
+}
+
+static int to_rule(const char *name, ig_rule *ret_rule)
+{
+    static const char *const names[] = {"trapezoid", "midpoint", "left", "right", "gauss-legendre"};
+    for (int k = 0; k < 5; k++) {
+        if (strcmp(name, names[k]) == 0) {
+            *ret_rule = (ig_rule)k;
+            return 1;
+        }
+    }
+    PyErr_Format(PyExc_ValueError,
+                 "rule must be 'trapezoid', 'midpoint', 'left', 'right' or 'gauss-legendre', "
+                 "got '%s'",
+                 name);
+    return 0;
+}
+
+static int check_positive(Py_ssize_t value, const char *name)
+{
+    if (value > 0)
+        return 1;
+    PyErr_Format(PyExc_ValueError, "%s must be at least 1, got %zd", name, value);
+    return 0;
+}
+
+/* Pictures must not be empty and every value finite. `first` is the number of leading axes. */
+static int check_pictures(PyArrayObject *array, const char *name)
+{
+    size_t at;
+    if (PyArray_SIZE(array) == 0) {
+        PyErr_Format(PyExc_ValueError, "%s must not be empty", name);
+        return 0;
+    }
+    if (ig_all_finite(PyArray_DATA(array), (size_t)PyArray_SIZE(array), &at))
+        return 1;
+    const int ndim = PyArray_NDIM(array);
+    const npy_intp *dims = PyArray_DIMS(array);
+    const size_t channel = at % (size_t)dims[ndim - 1];
+    const size_t column = at / (size_t)dims[ndim - 1] % (size_t)dims[ndim - 2];
+    const size_t row = at / (size_t)(dims[ndim - 1] * dims[ndim - 2]) % (size_t)dims[ndim - 3];
+    const size_t picture = at / (size_t)(dims[ndim - 1] * dims[ndim - 2] * dims[ndim - 3]);
+    PyObject *value = PyFloat_FromDouble(((const float *)PyArray_DATA(array))[at]);
+    if (value)
+        PyErr_Format(PyExc_ValueError,
+                     "%s must be finite in float32: picture %zu has %R at row %zu, column %zu, "
+                     "channel %zu",
+                     name, picture, value, row, column, channel);
+    Py_XDECREF(value);
+    return 0;
+}
+
+static ig_shape shape_of(PyArrayObject *pictures)
+{
+    const npy_intp *dims = PyArray_DIMS(pictures) + PyArray_NDIM(pictures) - 3;
+    return (ig_shape){(size_t)dims[0], (size_t)dims[1], (size_t)dims[2]};
+}
+
+static int same_shape(ig_shape a, ig_shape b)
+{
+    return a.height == b.height && a.width == b.width && a.channels == b.channels;
+}
+
+/* 1 if a * b * c doubles can be addressed; sets MemoryError otherwise. */
+static int check_size(size_t a, size_t b, size_t c)
+{
+    size_t product;
+    if (!__builtin_mul_overflow(a, b, &product) && !__builtin_mul_overflow(product, c, &product) &&
+        product <= (size_t)PY_SSIZE_T_MAX / sizeof(double))
+        return 1;
+    PyErr_NoMemory();
+    return 0;
+}
+
+/* ---- Between batches ----------------------------------------------------------------------- */
+
+/* Takes the GIL for Ctrl-C and for the caller's progress; context is a callable or NULL. */
+static int between_batches(void *context, size_t done, size_t total)
+{
+    const PyGILState_STATE gil = PyGILState_Ensure();
+    int stop = PyErr_CheckSignals();
+    if (!stop && context) {
+        PyObject *result = PyObject_CallFunction(context, "nn", (Py_ssize_t)done, (Py_ssize_t)total);
+        stop = result == NULL;
+        Py_XDECREF(result);
+    }
+    PyGILState_Release(gil);
+    return stop;
+}
+
+static void *to_context(PyObject *progress)
+{
+    return progress == Py_None ? NULL : progress;
+}
+
+/* ---- Rules --------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(nodes_doc,
+             "nodes(rule, steps)\n--\n\n"
+             "(alphas, weights, half_weights) of a quadrature rule on [0, 1]; half_weights is None\n"
+             "where the rule has no error estimate.");
+
+static PyObject *core_nodes(PyObject *module, PyObject *args)
+{
+    (void)module;
+    const char *name;
+    Py_ssize_t steps;
+    ig_rule rule;
+    if (!PyArg_ParseTuple(args, "sn", &name, &steps) || !to_rule(name, &rule) ||
+        !check_positive(steps, "steps") || !check_size((size_t)steps, 4, 1))
+        return NULL;
+    npy_intp count = (npy_intp)ig_rule_count(rule, (size_t)steps);
+    PyArrayObject *alphas = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
+    PyArrayObject *weights = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
+    PyObject *half = NULL;
+    if (!alphas || !weights)
+        goto fail;
+    ig_rule_nodes(rule, (size_t)steps, PyArray_DATA(alphas), PyArray_DATA(weights));
+    if (rule == IG_TRAPEZOID && steps >= 2) {
+        half = PyArray_SimpleNew(1, &count, NPY_DOUBLE);
+        if (!half)
+            goto fail;
+        ig_trapezoid_half_weights(PyArray_DATA(alphas), (size_t)count,
+                                  PyArray_DATA((PyArrayObject *)half));
+    } else {
+        half = Py_NewRef(Py_None);
+    }
+    return Py_BuildValue("NNN", alphas, weights, half);
+
+fail:
+    Py_XDECREF(alphas);
+    Py_XDECREF(weights);
+    return NULL;
+}
+
+PyDoc_STRVAR(trapezoid_weights_doc,
+             "trapezoid_weights(alphas)\n--\n\n"
+             "(weights, half_weights) of the trapezoid on at least three ascending nodes.");
+
+static PyObject *core_trapezoid_weights(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    PyObject *result = NULL;
+    PyArrayObject *weights = NULL, *half = NULL;
+    PyArrayObject *alphas = to_array(argument, NPY_DOUBLE, 1);
+    if (!alphas)
+        return NULL;
+    const npy_intp count = PyArray_DIM(alphas, 0);
+    if (count < 3) {
+        PyErr_Format(PyExc_ValueError, "alphas must hold at least 3 nodes, got %zd", count);
+        goto done;
+    }
+    weights = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
+    half = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
+    if (!weights || !half)
+        goto done;
+    ig_trapezoid_weights(PyArray_DATA(alphas), (size_t)count, PyArray_DATA(weights));
+    ig_trapezoid_half_weights(PyArray_DATA(alphas), (size_t)count, PyArray_DATA(half));
+    result = Py_BuildValue("OO", weights, half);
+
+done:
+    Py_DECREF(alphas);
+    Py_XDECREF(weights);
+    Py_XDECREF(half);
+    return result;
+}
+
+/* ---- Models -------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(callable_model_doc,
+             "callable_model(function)\n--\n\n"
+             "A model handle over function(batch, targets) -> (scores, gradients).");
+
+static PyObject *core_callable_model(PyObject *module, PyObject *function)
+{
+    return ig_callable_handle(function, get_state(module)->model_error);
+}
+
+PyDoc_STRVAR(describe_doc,
+             "describe(model, height, width, channels)\n--\n\n"
+             "(number of classes, device), from one black picture.");
+
+static PyObject *core_describe(PyObject *module, PyObject *args)
+{
+    PyObject *capsule;
+    Py_ssize_t height, width, channels;
+    if (!PyArg_ParseTuple(args, "Onnn", &capsule, &height, &width, &channels) ||
+        !check_positive(height, "height") || !check_positive(width, "width") ||
+        !check_positive(channels, "channels") ||
+        !check_size((size_t)height, (size_t)width, (size_t)channels))
+        return NULL;
+    const ig_handle *handle = to_handle(capsule);
+    if (!handle)
+        return NULL;
+    const ig_shape shape = {(size_t)height, (size_t)width, (size_t)channels};
+    ig_description about;
+    ig_error error;
+    ig_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = handle->backend->describe(handle->model, shape, &about, &error);
+    Py_END_ALLOW_THREADS
+    if (status != IG_OK) {
+        ig_raise(&error, get_state(module)->model_error);
+        return NULL;
+    }
+    return Py_BuildValue("ns", (Py_ssize_t)about.num_classes, about.device);
+}
+
+PyDoc_STRVAR(scores_doc,
+             "scores(model, images, num_classes, output, batch_size, progress)\n--\n\n"
+             "F of every class, (N, K) float32, of images (N, H, W, C) float32.");
+
+static PyObject *core_scores(PyObject *module, PyObject *args)
+{
+    PyObject *capsule, *images_object, *progress;
+    const char *output_name;
+    Py_ssize_t num_classes, batch_size;
+    ig_output output;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "OOnsnO", &capsule, &images_object, &num_classes, &output_name,
+                          &batch_size, &progress) ||
+        !to_output(output_name, &output) || !check_positive(batch_size, "batch_size") ||
+        !check_positive(num_classes, "num_classes"))
+        return NULL;
+    const ig_handle *handle = to_handle(capsule);
+    PyArrayObject *images = handle ? to_array(images_object, NPY_FLOAT32, 4) : NULL;
+    if (!images || !check_pictures(images, "images"))
+        goto done;
+    const npy_intp dims[2] = {PyArray_DIM(images, 0), num_classes};
+    result = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
+    if (!result)
+        goto done;
+    const ig_batches work = {handle->backend, handle->model,   shape_of(images),
+                             output,          between_batches, to_context(progress)};
+    size_t batch = (size_t)batch_size;
+    ig_error error = {IG_OK, ""};
+    Py_BEGIN_ALLOW_THREADS
+    ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], (size_t)num_classes, &batch,
+              PyArray_DATA((PyArrayObject *)result), &error);
+    Py_END_ALLOW_THREADS
+    ig_raise(&error, get_state(module)->model_error);
+    if (PyErr_Occurred())
+        Py_CLEAR(result);
+
+done:
+    Py_XDECREF(images);
+    return result;
+}
+
+PyDoc_STRVAR(gradients_doc,
+             "gradients(model, images, targets, output, batch_size, progress)\n--\n\n"
+             "Gradients (N, T, H, W, C) of F[target] at images (N, H, W, C), targets (N, T).");
+
+static PyObject *core_gradients(PyObject *module, PyObject *args)
+{
+    PyObject *capsule, *images_object, *targets_object, *progress;
+    const char *output_name;
+    Py_ssize_t batch_size;
+    ig_output output;
+    PyObject *result = NULL;
+    PyArrayObject *images = NULL, *targets = NULL;
+    if (!PyArg_ParseTuple(args, "OOOsnO", &capsule, &images_object, &targets_object, &output_name,
+                          &batch_size, &progress) ||
+        !to_output(output_name, &output) || !check_positive(batch_size, "batch_size"))
+        return NULL;
+    const ig_handle *handle = to_handle(capsule);
+    if (!handle)
+        return NULL;
+    images = to_array(images_object, NPY_FLOAT32, 4);
+    targets = images ? to_array(targets_object, NPY_INT64, 2) : NULL;
+    if (!targets || !check_pictures(images, "images"))
+        goto done;
+    const ig_shape shape = shape_of(images);
+    const npy_intp dims[5] = {PyArray_DIM(images, 0), PyArray_DIM(targets, 1),
+                              PyArray_DIM(images, 1), PyArray_DIM(images, 2),
+                              PyArray_DIM(images, 3)};
+    if (PyArray_DIM(targets, 0) != dims[0] || dims[1] < 1) {
+        PyErr_Format(PyExc_ValueError, "targets must have shape (%zd, T), got (%zd, %zd)", dims[0],
+                     PyArray_DIM(targets, 0), dims[1]);
+        goto done;
+    }
+    result = PyArray_SimpleNew(5, dims, NPY_FLOAT32);
+    if (!result)
+        goto done;
+    const ig_batches work = {handle->backend, handle->model,   shape,
+                             output,          between_batches, to_context(progress)};
+    size_t batch = (size_t)(batch_size < dims[0] ? batch_size : dims[0]);
+    ig_error error = {IG_OK, ""};
+    Py_BEGIN_ALLOW_THREADS
+    ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
+                 (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
+    Py_END_ALLOW_THREADS
+    ig_raise(&error, get_state(module)->model_error);
+    if (PyErr_Occurred())
+        Py_CLEAR(result);
+
+done:
+    Py_XDECREF(images);
+    Py_XDECREF(targets);
+    return result;
+}
+
+/* ---- Integration --------------------------------------------------------------------------- */
+
+/* The arrays of one integration; all owned. */
+typedef struct {
+    PyArrayObject *images, *baselines, *targets, *alphas, *weights, *half_weights;
+    PyArrayObject *attributions, *error_map;
+    PyArrayObject *scores, *baseline_scores, *sums, *quadrature_error, *baseline_error;
+} integration;
+
+static void release_integration(integration *a)
+{
+    Py_XDECREF(a->images);
+    Py_XDECREF(a->baselines);
+    Py_XDECREF(a->targets);
+    Py_XDECREF(a->alphas);
+    Py_XDECREF(a->weights);
+    Py_XDECREF(a->half_weights);
+    Py_XDECREF(a->attributions);
+    Py_XDECREF(a->error_map);
+    Py_XDECREF(a->scores);
+    Py_XDECREF(a->baseline_scores);
+    Py_XDECREF(a->sums);
+    Py_XDECREF(a->quadrature_error);
+    Py_XDECREF(a->baseline_error);
+}
+
+static int check_integration(const integration *a, int error_map)
+{
+    const npy_intp n = PyArray_DIM(a->images, 0), sets = PyArray_DIM(a->baselines, 0);
+    const npy_intp count = PyArray_DIM(a->alphas, 0);
+    if (!check_pictures(a->images, "images") || !check_pictures(a->baselines, "baseline"))
+        return 0;
+    if (!same_shape(shape_of(a->images), shape_of(a->baselines)) || (sets != 1 && sets != n)) {
+        PyErr_SetString(PyExc_ValueError, "baselines must have shape (1 or N, M, H, W, C)");
+        return 0;
+    }
+    if (PyArray_DIM(a->targets, 0) != n || PyArray_DIM(a->targets, 1) < 1) {
+        PyErr_Format(PyExc_ValueError, "targets must have shape (%zd, T), got (%zd, %zd)", n,
+                     PyArray_DIM(a->targets, 0), PyArray_DIM(a->targets, 1));
+        return 0;
+    }
+    if (count < 1 || PyArray_DIM(a->weights, 0) != count ||
+        (a->half_weights && PyArray_DIM(a->half_weights, 0) != count)) {
+        PyErr_SetString(PyExc_ValueError, "alphas, weights and half_weights must be equally long");
+        return 0;
+    }
+    if (error_map && !a->half_weights) {
+        PyErr_SetString(PyExc_ValueError, "an error map needs half_weights");
+        return 0;
+    }
+    const ig_shape shape = shape_of(a->images);
+    return check_size((size_t)n, (size_t)PyArray_DIM(a->targets, 1), ig_shape_size(shape)) &&
+           check_size((size_t)n, (size_t)PyArray_DIM(a->baselines, 1), (size_t)count);
+}
+
+static int allocate_results(integration *a, int error_map)
+{
+    const npy_intp n = PyArray_DIM(a->images, 0), t = PyArray_DIM(a->targets, 1);
+    const npy_intp maps[5] = {n, t, PyArray_DIM(a->images, 1), PyArray_DIM(a->images, 2),
+                              PyArray_DIM(a->images, 3)};
+    PyArrayObject **numbers[] = {&a->scores, &a->baseline_scores, &a->sums, &a->quadrature_error,
+                                 &a->baseline_error};
+    a->attributions = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32);
+    if (!a->attributions)
+        return 0;
+    if (error_map && !(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)))
+        return 0;
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        if (!(*numbers[k] = (PyArrayObject *)PyArray_SimpleNew(2, maps, NPY_DOUBLE)))
+            return 0;
+    return 1;
+}
+
+static ig_request to_request(const integration *a, ig_output output, int sample,
+                             Py_ssize_t batch_size)
+{
+    const size_t n = (size_t)PyArray_DIM(a->images, 0), m = (size_t)PyArray_DIM(a->baselines, 1);
+    const size_t count = (size_t)PyArray_DIM(a->alphas, 0);
+    const size_t points = n * m * count;
+    return (ig_request){
+        .shape = shape_of(a->images),
+        .output = output,
+        .image_count = n,
+        .baseline_count = m,
+        .target_count = (size_t)PyArray_DIM(a->targets, 1),
+        .images = PyArray_DATA(a->images),
+        .baselines = PyArray_DATA(a->baselines),
+        .baselines_are_shared = PyArray_DIM(a->baselines, 0) == 1,
+        .baselines_are_a_sample = sample,
+        .targets = PyArray_DATA(a->targets),
+        .nodes = {.count = count,
+                  .alphas = PyArray_DATA(a->alphas),
+                  .weights = PyArray_DATA(a->weights),
+                  .half_weights = a->half_weights ? PyArray_DATA(a->half_weights) : NULL},
+        .batch_size = (size_t)batch_size < points ? (size_t)batch_size : points,
+    };
+}
+
+PyDoc_STRVAR(integrate_doc,
+             "integrate(model, images, baselines, targets, alphas, weights, half_weights, output,\n"
+             "          batch_size, sample, error_map, progress)\n--\n\n"
+             "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
+             "targets (N, T), on the given nodes. Returns a dict: attributions and error_map\n"
+             "(N, T, H, W, C) float32; scores, baseline_scores, sums, quadrature_error and\n"
+             "baseline_error (N, T) float64; batch_size.");
+
+static PyObject *core_integrate(PyObject *module, PyObject *args)
+{
+    PyObject *capsule, *images, *baselines, *targets, *alphas, *weights, *half, *progress;
+    const char *output_name;
+    Py_ssize_t batch_size;
+    int sample, error_map;
+    ig_output output;
+    PyObject *answer = NULL;
+    integration a = {0};
+    if (!PyArg_ParseTuple(args, "OOOOOOOsnppO", &capsule, &images, &baselines, &targets, &alphas,
+                          &weights, &half, &output_name, &batch_size, &sample, &error_map,
+                          &progress) ||
+        !to_output(output_name, &output) || !check_positive(batch_size, "batch_size"))
+        return NULL;
+    const ig_handle *handle = to_handle(capsule);
+    if (!handle || !(a.images = to_array(images, NPY_FLOAT32, 4)) ||
+        !(a.baselines = to_array(baselines, NPY_FLOAT32, 5)) ||
+        !(a.targets = to_array(targets, NPY_INT64, 2)) ||
+        !(a.alphas = to_array(alphas, NPY_DOUBLE, 1)) ||
+        !(a.weights = to_array(weights, NPY_DOUBLE, 1)) ||
+        (half != Py_None && !(a.half_weights = to_array(half, NPY_DOUBLE, 1))) ||
+        !check_integration(&a, error_map) || !allocate_results(&a, error_map))
+        goto done;
+    const ig_request request = to_request(&a, output, sample, batch_size);
+    ig_result result = {
+        .attributions = PyArray_DATA(a.attributions),
+        .error_map = error_map ? PyArray_DATA(a.error_map) : NULL,
+        .scores = PyArray_DATA(a.scores),
+        .baseline_scores = PyArray_DATA(a.baseline_scores),
+        .sums = PyArray_DATA(a.sums),
+        .quadrature_error = PyArray_DATA(a.quadrature_error),
+        .baseline_error = PyArray_DATA(a.baseline_error),
+    };
+    ig_error error;
+    ig_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = ig_integrate(handle->backend, handle->model, &request, between_batches,
+                          to_context(progress), &result, &error);
+    Py_END_ALLOW_THREADS
+    if (status == IG_OK)
+        answer = Py_BuildValue(
+            "{sO sO sO sO sO sO sO sn}", "attributions", a.attributions, "error_map",
+            error_map ? (PyObject *)a.error_map : Py_None, "scores", a.scores, "baseline_scores",
+            a.baseline_scores, "sums", a.sums, "quadrature_error", a.quadrature_error,
+            "baseline_error", a.baseline_error, "batch_size", (Py_ssize_t)result.batch_size);
+    else if (status != IG_PENDING)
+        ig_raise(&error, get_state(module)->model_error);
+
+done:
+    release_integration(&a);
+    return answer;
+}
+
+/* ---- Module -------------------------------------------------------------------------------- */
+
+static PyMethodDef core_methods[] = {
+    {"nodes", core_nodes, METH_VARARGS, nodes_doc},
+    {"trapezoid_weights", core_trapezoid_weights, METH_O, trapezoid_weights_doc},
+    {"callable_model", core_callable_model, METH_O, callable_model_doc},
+    {"describe", core_describe, METH_VARARGS, describe_doc},
+    {"scores", core_scores, METH_VARARGS, scores_doc},
+    {"gradients", core_gradients, METH_VARARGS, gradients_doc},
+    {"integrate", core_integrate, METH_VARARGS, integrate_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(model_error_doc,
+             "A model that cannot be used or explained.\n\n"
+             "Raised for archives that are damaged, for models that the probe on loading finds\n"
+             "unfit (still in training mode, mixing the images of a batch, without a gradient),\n"
+             "and for scores and gradients that are NaN, infinite or of the wrong shape.");
+
+static int core_exec(PyObject *module)
+{
+    if (PyArray_ImportNumPyAPI() < 0)
+        return -1;
+    core_state *state = get_state(module);
+    state->model_error = PyErr_NewExceptionWithDoc("intgrad.ModelError", model_error_doc,
+                                                   PyExc_ValueError, NULL);
+    if (!state->model_error)
+        return -1;
+    return PyModule_AddObjectRef(module, "ModelError", state->model_error);
+}
+
+static int core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(get_state(module)->model_error);
+    return 0;
+}
+
+static int core_clear(PyObject *module)
+{
+    Py_CLEAR(get_state(module)->model_error);
+    return 0;
+}
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, (void *)core_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "intgrad._core",
+    .m_doc = "The C core of intgrad: kernels and the integration engine.",
+    .m_size = sizeof(core_state),
+    .m_methods = core_methods,
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}

@@ -1,0 +1,79 @@
+/* handle.h - how a model travels through Python: a capsule that owns it and knows its backend.
+ *
+ * _torch and _core are separate extension modules, so that _core never links libtorch. Whoever
+ * makes a model wraps it here; _core unwraps it. The model dies with the capsule.
+ */
+#ifndef INTGRAD_HANDLE_H
+#define INTGRAD_HANDLE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "../engine/backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version in the name keeps a stale _torch from talking to a newer _core. */
+#define IG_HANDLE_NAME "intgrad.model/1"
+
+typedef struct {
+    const ig_backend *backend;
+    ig_model *model;
+} ig_handle;
+
+static inline void ig_handle_free(PyObject *capsule)
+{
+    ig_handle *handle = (ig_handle *)PyCapsule_GetPointer(capsule, IG_HANDLE_NAME);
+    handle->backend->destroy(handle->model);
+    PyMem_Free(handle);
+}
+
+/* A new capsule, which owns `model` from here on: on failure the model is destroyed, NULL is
+ * returned and a Python exception set. */
+static inline PyObject *ig_handle_new(const ig_backend *backend, ig_model *model)
+{
+    PyObject *capsule = NULL;
+    ig_handle *handle = (ig_handle *)PyMem_Malloc(sizeof *handle);
+    if (handle) {
+        handle->backend = backend;
+        handle->model = model;
+        capsule = PyCapsule_New(handle, IG_HANDLE_NAME, ig_handle_free);
+    } else {
+        PyErr_NoMemory();
+    }
+    if (!capsule) {
+        backend->destroy(model);
+        PyMem_Free(handle);
+    }
+    return capsule;
+}
+
+/* The Python exception that an ig_error stands for; `model_error` is intgrad.ModelError. */
+static inline void ig_raise(const ig_error *error, PyObject *model_error)
+{
+    switch (error->code) {
+    case IG_NO_MEMORY:
+        PyErr_SetString(PyExc_MemoryError, error->message);
+        break;
+    case IG_OUT_OF_RANGE:
+        PyErr_SetString(PyExc_IndexError, error->message);
+        break;
+    case IG_INVALID:
+        PyErr_SetString(PyExc_ValueError, error->message);
+        break;
+    case IG_MODEL_FAILED:
+        PyErr_SetString(model_error, error->message);
+        break;
+    case IG_OK:
+    case IG_PENDING:
+        break;
+    }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

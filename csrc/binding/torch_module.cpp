@@ -1,0 +1,114 @@
+// torch_module.cpp - intgrad._torch: makes model handles from TorchScript archives. It includes
+// neither torch nor NumPy; torch must be imported before it, so that libtorch is there to bind to.
+#include "handle.h"
+
+#include <vector>
+
+#include "../torch/torch_backend.h"
+
+namespace {
+
+struct State {
+    PyObject *model_error;  // intgrad.ModelError, owned
+};
+
+// Fills `values` from a sequence of floats; false with an exception set.
+bool to_floats(PyObject *sequence, std::vector<float> &values)
+{
+    PyObject *fast = PySequence_Fast(sequence, "expected a sequence of floats");
+    if (!fast)
+        return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++)
+        values.push_back(static_cast<float>(PyFloat_AsDouble(PySequence_Fast_GET_ITEM(fast, i))));
+    Py_DECREF(fast);
+    return !PyErr_Occurred();
+}
+
+PyDoc_STRVAR(load_doc,
+             "load(archive, device, scale, offset, gives_probabilities, bfloat16)\n--\n\n"
+             "A model handle over the bytes of a TorchScript archive; scale and offset are equally\n"
+             "long sequences, empty where the graph does its own preprocessing.");
+
+PyObject *torch_load(PyObject *module, PyObject *args)
+{
+    Py_buffer archive;
+    const char *device;
+    PyObject *scale_object, *offset_object;
+    int gives_probabilities, bfloat16;
+    if (!PyArg_ParseTuple(args, "y*sOOpp", &archive, &device, &scale_object, &offset_object,
+                          &gives_probabilities, &bfloat16))
+        return nullptr;
+    PyObject *handle = nullptr;
+    std::vector<float> scale, offset;
+    if (to_floats(scale_object, scale) && to_floats(offset_object, offset)) {
+        const ig_torch_options options = {
+            archive.buf,         static_cast<size_t>(archive.len), device,   scale.data(),
+            offset.data(),       scale.size(),                     gives_probabilities,
+            bfloat16,
+        };
+        ig_model *model = nullptr;
+        ig_error error;
+        ig_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = ig_torch_load(&options, &model, &error);
+        Py_END_ALLOW_THREADS
+        if (status == IG_OK)
+            handle = ig_handle_new(ig_torch_backend(), model);
+        else
+            ig_raise(&error, static_cast<State *>(PyModule_GetState(module))->model_error);
+    }
+    PyBuffer_Release(&archive);
+    return handle;
+}
+
+PyMethodDef methods[] = {
+    {"load", torch_load, METH_VARARGS, load_doc},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+int exec(PyObject *module)
+{
+    PyObject *core = PyImport_ImportModule("intgrad._core");
+    if (!core)
+        return -1;
+    auto *state = static_cast<State *>(PyModule_GetState(module));
+    state->model_error = PyObject_GetAttrString(core, "ModelError");
+    Py_DECREF(core);
+    return state->model_error ? 0 : -1;
+}
+
+int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(static_cast<State *>(PyModule_GetState(module))->model_error);
+    return 0;
+}
+
+int clear(PyObject *module)
+{
+    Py_CLEAR(static_cast<State *>(PyModule_GetState(module))->model_error);
+    return 0;
+}
+
+PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, reinterpret_cast<void *>(exec)},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, nullptr},
+};
+
+PyModuleDef torch_module = {
+    PyModuleDef_HEAD_INIT, "intgrad._torch", "TorchScript models for the core of intgrad.",
+    sizeof(State),         methods,          slots,
+    traverse,              clear,            nullptr,
+};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__torch(void)
+{
+    return PyModuleDef_Init(&torch_module);
+}

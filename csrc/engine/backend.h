@@ -1,0 +1,160 @@
+/* backend.h - the only door between the engine and whatever computes gradients.
+ *
+ * A backend is a table of functions (ig_backend) and an opaque model. The engine knows nothing of
+ * torch or Python: it asks for scores and gradients of pictures, in pixel space, and sums them.
+ * There are two backends: torch/torch_backend.cpp (TorchScript) and binding/callable_backend.c
+ * (any Python callable). Synopsis, for a model with the output kind chosen by the user:
+ *
+ *     ig_description about;
+ *     backend->describe(model, shape, &about, &error);            // runs one black picture
+ *     backend->scores(model, pixels, n, shape, IG_SOFTMAX, ret_scores, &error);
+ *     ig_pick pick = {.row = 0, .target = 3};
+ *     backend->gradients(model, pixels, n, shape, &pick, 1, IG_LOGIT, &value, ret_gradients, &error);
+ *
+ * Rules of the door:
+ *   - Pictures are (n, H, W, C) float32, C contiguous, 0..255. Preprocessing is the backend's.
+ *   - Every pointer is borrowed for the duration of the call unless its comment says otherwise.
+ *     Results go to buffers named ret_*, which the caller owns and has sized as the comment says.
+ *   - Every entry that can fail returns a status and fills `error`; nothing is ever thrown across.
+ *   - A call may come from any thread, without the GIL; calls on one model may run side by side.
+ *   - New entries are added at the end, and `size` tells which a table has.
+ */
+#ifndef INTGRAD_BACKEND_H
+#define INTGRAD_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IG_ABI_VERSION 1
+
+/* Opaque: only the backend that made it knows what it is. */
+typedef struct ig_model ig_model;
+
+/* F, the function that is differentiated, as seen from the logits. */
+typedef enum { IG_SOFTMAX, IG_LOG_SOFTMAX, IG_LOGIT } ig_output;
+
+/* One picture. */
+typedef struct {
+    size_t height, width, channels;
+} ig_shape;
+
+static inline size_t ig_shape_size(ig_shape shape)
+{
+    return shape.height * shape.width * shape.channels;
+}
+
+typedef struct {
+    size_t num_classes;
+    char device[64]; /* "cpu", "cuda:0" */
+} ig_description;
+
+/* One gradient to compute: of F[row, target] with respect to picture `row`. */
+typedef struct {
+    size_t row;
+    int64_t target;
+} ig_pick;
+
+/* ---- Path store -----------------------------------------------------------------------------
+ *
+ * A path runs from a baseline (alpha 0) to an image (alpha 1) and belongs to T targets, which
+ * share its forward passes. The store interpolates, asks for gradients and keeps their weighted
+ * sums, wherever that is cheapest: engine/host_path.c does it in host memory over `gradients`; a
+ * backend whose gradients are born on a device may keep everything there and override it.
+ *
+ * A path is either streamed (the final weights are known when a point is evaluated, nothing is
+ * kept but the sums) or retained (every gradient is kept until the path is closed, weights are
+ * given when the sums are read, so that nodes can be added where the gradient jumps).
+ */
+typedef struct ig_paths ig_paths; /* opaque: a store, with its paths numbered from 0 */
+
+/* What a node contributes to each of a path's sums. */
+typedef struct {
+    double weight;      /* to T, the rule's own estimate of the mean gradient */
+    double half_weight; /* to T_half, the same rule on every other node */
+    double jump_weight; /* of the squared jump since the node before, in the jump variance */
+} ig_weights;
+
+typedef struct {
+    size_t path;
+    double alpha;
+    ig_weights weights; /* unused where the path is retained */
+} ig_point;
+
+/* What the sums of a path are written to: each (T, H, W, C) doubles, owned by the caller; `half`
+ * and `jumps` are NULL where the store was created without them. */
+typedef struct {
+    double *sum;   /* sum of weight * gradient */
+    double *half;  /* sum of half_weight * gradient */
+    double *jumps; /* sum of jump_weight * (gradient - gradient at the node before)^2 */
+} ig_sums;
+
+typedef struct {
+    ig_shape shape;
+    size_t target_count; /* T, at least 1 */
+    ig_output output;
+    int with_half;
+    int with_jumps;
+} ig_paths_config;
+
+typedef struct {
+    /* A new store, owned by the caller until `destroy`. `model` must outlive it. */
+    ig_status (*create)(ig_model *model, const ig_paths_config *config, ig_paths **ret_paths,
+                        ig_error *error);
+    /* A new path. `image` and `baseline` (H, W, C) and `targets` (T) stay borrowed until `close`.
+     * Numbers of closed paths are used again. */
+    ig_status (*open)(ig_paths *paths, const float *image, const float *baseline,
+                      const int64_t *targets, int retain, size_t *ret_path, ig_error *error);
+    /* Evaluates n points, which may belong to any open paths; the points of a streamed path must
+     * come in the order of their alphas. ret_values (n, T) receives F at each point. On failure
+     * *ret_point is the point at fault, or n where it was no single one's. IG_NO_MEMORY leaves
+     * *ret_done points evaluated (0 on any other failure: the work is over): go on after them. */
+    ig_status (*evaluate)(ig_paths *paths, const ig_point *points, size_t n, double *ret_values,
+                          size_t *ret_done, size_t *ret_point, ig_error *error);
+    /* ||(g[k+1] - g[k]) * (image - baseline)|| over all targets, between the retained nodes in
+     * the order of their alphas: one double fewer than the path has nodes. */
+    ig_status (*jump_norms)(ig_paths *paths, size_t path, double *ret_norms, ig_error *error);
+    /* The sums of a path. `weights`, one for each node in the order of alphas, where the path is
+     * retained; NULL where it was streamed. */
+    ig_status (*read)(ig_paths *paths, size_t path, const ig_weights *weights, ig_sums ret_sums,
+                      ig_error *error);
+    void (*close)(ig_paths *paths, size_t path);
+    void (*destroy)(ig_paths *paths);
+} ig_path_store;
+
+/* ---- Backend ---------------------------------------------------------------------------------*/
+
+typedef struct {
+    uint32_t abi_version; /* IG_ABI_VERSION */
+    size_t size;          /* sizeof(ig_backend) when the backend was compiled */
+
+    /* Runs one black picture of `shape` and tells what came out. */
+    ig_status (*describe)(ig_model *model, ig_shape shape, ig_description *ret_description,
+                          ig_error *error);
+    /* Forward only: ret_scores (n, num_classes). */
+    ig_status (*scores)(ig_model *model, const float *pixels, size_t n, ig_shape shape,
+                        ig_output output, float *ret_scores, ig_error *error);
+    /* Forward and backward: for each of the m picks, in ascending order of row, F[row, target] to
+     * ret_values (m) and its gradient to ret_gradients (m, H, W, C). Picks of a row share its
+     * forward pass. */
+    ig_status (*gradients)(ig_model *model, const float *pixels, size_t n, ig_shape shape,
+                           const ig_pick *picks, size_t m, ig_output output, float *ret_values,
+                           float *ret_gradients, ig_error *error);
+    /* Frees what is only cached; called after IG_NO_MEMORY, before a retry. */
+    void (*trim)(ig_model *model);
+    /* Frees the model. The last call. */
+    void (*destroy)(ig_model *model);
+    /* NULL: the engine's host store over `gradients` is used. */
+    const ig_path_store *paths;
+} ig_backend;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

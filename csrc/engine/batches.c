@@ -1,0 +1,87 @@
+/* batches.c - the loops over pictures that need no path. */
+#include "batches.h"
+
+#include <stdlib.h>
+
+#include "../kernels/kernels.h"
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+int ig_halve_batch(const ig_backend *backend, ig_model *model, size_t n, size_t *batch_size)
+{
+    if (n < 2)
+        return 0;
+    backend->trim(model);
+    *batch_size = n / 2;
+    return 1;
+}
+
+/* Reports progress; nonzero if the work is to stop. */
+static int cancelled(const ig_batches *work, size_t done, size_t total)
+{
+    return work->between && work->between(work->context, done, total);
+}
+
+ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
+                    size_t num_classes, size_t *batch_size, float *ret_scores, ig_error *error)
+{
+    const size_t size = ig_shape_size(work->shape);
+    for (size_t from = 0; from < count;) {
+        const size_t n = smaller(count - from, *batch_size);
+        float *scores = ret_scores + from * num_classes;
+        const ig_status status =
+            work->backend->scores(work->model, pictures + from * size, n, work->shape,
+                                  work->output, scores, error);
+        if (status == IG_NO_MEMORY && ig_halve_batch(work->backend, work->model, n, batch_size))
+            continue;
+        if (status != IG_OK)
+            return status;
+        size_t at;
+        if (!ig_all_finite(scores, n * num_classes, &at))
+            return ig_fail(error, IG_MODEL_FAILED, "image %zu: the model's score of class %zu is %g",
+                           from + at / num_classes, at % num_classes, (double)scores[at]);
+        from += n;
+        if (cancelled(work, from, count))
+            return IG_PENDING;
+    }
+    return IG_OK;
+}
+
+ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t count,
+                       const int64_t *targets, size_t target_count, size_t *batch_size,
+                       float *ret_gradients, ig_error *error)
+{
+    const size_t size = ig_shape_size(work->shape);
+    const size_t pick_limit = smaller(count, *batch_size) * target_count;
+    ig_status status = IG_OK;
+    ig_pick *picks = malloc(pick_limit * sizeof *picks);
+    float *values = malloc(pick_limit * sizeof *values);
+    if (!picks || !values)
+        status = ig_fail(error, IG_NO_MEMORY, "out of memory for %zu targets", pick_limit);
+    for (size_t from = 0; status == IG_OK && from < count;) {
+        const size_t n = smaller(count - from, *batch_size);
+        const size_t m = n * target_count;
+        for (size_t j = 0; j < m; j++)
+            picks[j] = (ig_pick){j / target_count, targets[from * target_count + j]};
+        float *gradients = ret_gradients + from * target_count * size;
+        status = work->backend->gradients(work->model, pictures + from * size, n, work->shape, picks,
+                                          m, work->output, values, gradients, error);
+        if (status == IG_NO_MEMORY && ig_halve_batch(work->backend, work->model, n, batch_size)) {
+            status = IG_OK;
+            continue;
+        }
+        size_t at;
+        if (status == IG_OK && !ig_all_finite(gradients, m * size, &at))
+            status = ig_fail(error, IG_MODEL_FAILED, "image %zu: the model's gradient holds %g",
+                             from + at / (target_count * size), (double)gradients[at]);
+        from += n;
+        if (status == IG_OK && cancelled(work, from, count))
+            status = IG_PENDING;
+    }
+    free(picks);
+    free(values);
+    return status;
+}

@@ -1,0 +1,38 @@
+/* batches.h - scores and gradients of many pictures, a batch at a time.
+ *
+ * Where memory is short the batch is halved, for the rest of the work too: *batch_size goes in as
+ * what to try and comes out as what was possible. `between` may be NULL.
+ */
+#ifndef INTGRAD_BATCHES_H
+#define INTGRAD_BATCHES_H
+
+#include "backend.h"
+
+/* Called after each batch, with the pictures or points done so far; anything but 0 cancels the
+ * work, which then returns IG_PENDING. */
+typedef int (*ig_between)(void *context, size_t done, size_t total);
+
+typedef struct {
+    const ig_backend *backend;
+    ig_model *model;
+    ig_shape shape;
+    ig_output output;
+    ig_between between;
+    void *context;
+} ig_batches;
+
+/* ret_scores (count, num_classes). */
+ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
+                    size_t num_classes, size_t *batch_size, float *ret_scores, ig_error *error);
+
+/* Gradients at the pictures themselves: targets (count, target_count), ret_gradients
+ * (count, target_count, H, W, C). */
+ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t count,
+                       const int64_t *targets, size_t target_count, size_t *batch_size,
+                       float *ret_gradients, ig_error *error);
+
+/* What to do about IG_NO_MEMORY in a batch of n: frees what is cached and halves *batch_size, or
+ * returns 0 if n is 1 and nothing can be done. */
+int ig_halve_batch(const ig_backend *backend, ig_model *model, size_t n, size_t *batch_size);
+
+#endif

@@ -1,0 +1,317 @@
+/* host_path.c - sums along paths, kept in host memory. */
+#include "host_path.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../kernels/kernels.h"
+
+/* A gradient that is kept, of all targets of its path. */
+typedef struct {
+    double alpha;
+    float *gradient;
+} node;
+
+typedef struct {
+    int is_open, retain;
+    const float *image, *baseline; /* borrowed from open to close */
+    const int64_t *targets;
+    /* Streamed: the sums so far, and the last gradient where jumps are wanted. These buffers stay
+     * with the slot when the path is closed, for the next one. */
+    double *sum, *half, *jumps;
+    float *previous;
+    /* Retained: nodes by ascending alpha. */
+    node *nodes;
+    size_t node_count, node_capacity;
+} path;
+
+struct ig_paths {
+    const ig_backend *backend;
+    ig_model *model;
+    ig_paths_config config;
+    size_t size;  /* of a picture */
+    size_t count; /* of the gradients of a point: target_count pictures */
+    path *paths;
+    size_t path_count;
+    /* Buffers of one evaluation, for up to `capacity` points. */
+    size_t capacity;
+    float *pixels, *gradients, *values;
+    ig_pick *picks;
+};
+
+static ig_status no_memory(ig_error *error)
+{
+    return ig_fail(error, IG_NO_MEMORY, "out of memory for the sums along the path");
+}
+
+static size_t count_targets(const ig_paths *paths)
+{
+    return paths->config.target_count;
+}
+
+ig_status ig_host_paths_create(const ig_backend *backend, ig_model *model,
+                               const ig_paths_config *config, ig_paths **ret_paths, ig_error *error)
+{
+    ig_paths *paths = calloc(1, sizeof *paths);
+    if (!paths)
+        return no_memory(error);
+    paths->backend = backend;
+    paths->model = model;
+    paths->config = *config;
+    paths->size = ig_shape_size(config->shape);
+    paths->count = paths->size * config->target_count;
+    *ret_paths = paths;
+    return IG_OK;
+}
+
+/* A closed slot, or a new one; NULL when memory is short. */
+static path *find_slot(ig_paths *paths)
+{
+    for (size_t i = 0; i < paths->path_count; i++)
+        if (!paths->paths[i].is_open)
+            return &paths->paths[i];
+    path *grown = realloc(paths->paths, (paths->path_count + 1) * sizeof *grown);
+    if (!grown)
+        return NULL;
+    paths->paths = grown;
+    path *slot = &grown[paths->path_count++];
+    memset(slot, 0, sizeof *slot);
+    return slot;
+}
+
+/* Zeroes a sum, allocating it the first time; 0 when memory is short. */
+static int clear_sum(double **sum, size_t count)
+{
+    if (*sum)
+        memset(*sum, 0, count * sizeof **sum);
+    else
+        *sum = calloc(count, sizeof **sum);
+    return *sum != NULL;
+}
+
+static int prepare_sums(const ig_paths *paths, path *slot)
+{
+    if (!clear_sum(&slot->sum, paths->count))
+        return 0;
+    if (paths->config.with_half && !clear_sum(&slot->half, paths->count))
+        return 0;
+    if (paths->config.with_jumps) {
+        if (!clear_sum(&slot->jumps, paths->count))
+            return 0;
+        if (!slot->previous)
+            slot->previous = malloc(paths->count * sizeof *slot->previous);
+        if (!slot->previous)
+            return 0;
+    }
+    return 1;
+}
+
+static ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
+                           const int64_t *targets, int retain, size_t *ret_path, ig_error *error)
+{
+    path *slot = find_slot(paths);
+    if (!slot || (!retain && !prepare_sums(paths, slot)))
+        return no_memory(error);
+    slot->is_open = 1;
+    slot->retain = retain;
+    slot->image = image;
+    slot->baseline = baseline;
+    slot->targets = targets;
+    *ret_path = (size_t)(slot - paths->paths);
+    return IG_OK;
+}
+
+static void close_path(ig_paths *paths, size_t index)
+{
+    path *slot = &paths->paths[index];
+    for (size_t k = 0; k < slot->node_count; k++)
+        free(slot->nodes[k].gradient);
+    slot->node_count = 0;
+    slot->is_open = 0;
+}
+
+static void destroy(ig_paths *paths)
+{
+    for (size_t i = 0; i < paths->path_count; i++) {
+        close_path(paths, i);
+        path *slot = &paths->paths[i];
+        free(slot->sum);
+        free(slot->half);
+        free(slot->jumps);
+        free(slot->previous);
+        free(slot->nodes);
+    }
+    free(paths->paths);
+    free(paths->pixels);
+    free(paths->gradients);
+    free(paths->values);
+    free(paths->picks);
+    free(paths);
+}
+
+/* Makes room for n points; 0 when memory is short. */
+static int reserve(ig_paths *paths, size_t n)
+{
+    if (n <= paths->capacity)
+        return 1;
+    const size_t picks = n * count_targets(paths);
+    free(paths->pixels);
+    free(paths->gradients);
+    free(paths->values);
+    free(paths->picks);
+    paths->pixels = malloc(n * paths->size * sizeof *paths->pixels);
+    paths->gradients = malloc(n * paths->count * sizeof *paths->gradients);
+    paths->values = malloc(picks * sizeof *paths->values);
+    paths->picks = malloc(picks * sizeof *paths->picks);
+    const int enough = paths->pixels && paths->gradients && paths->values && paths->picks;
+    paths->capacity = enough ? n : 0;
+    return enough;
+}
+
+/* Keeps a gradient at its place among the path's nodes; 0 when memory is short. */
+static int retain_gradient(path *slot, double alpha, const float *gradient, size_t count)
+{
+    if (slot->node_count == slot->node_capacity) {
+        const size_t capacity = slot->node_capacity ? 2 * slot->node_capacity : 16;
+        node *grown = realloc(slot->nodes, capacity * sizeof *grown);
+        if (!grown)
+            return 0;
+        slot->nodes = grown;
+        slot->node_capacity = capacity;
+    }
+    float *copy = malloc(count * sizeof *copy);
+    if (!copy)
+        return 0;
+    memcpy(copy, gradient, count * sizeof *copy);
+    size_t at = slot->node_count++;
+    for (; at > 0 && slot->nodes[at - 1].alpha > alpha; at--)
+        slot->nodes[at] = slot->nodes[at - 1];
+    slot->nodes[at] = (node){alpha, copy};
+    return 1;
+}
+
+/* Adds a node's gradient to the sums; `previous` is NULL at the first node of a path. */
+static void add_gradient(const float *gradient, const float *previous, ig_weights weights,
+                         size_t count, ig_sums sums)
+{
+    ig_path_accumulate(gradient, weights.weight, count, sums.sum);
+    if (sums.half && weights.half_weight != 0.0)
+        ig_path_accumulate(gradient, weights.half_weight, count, sums.half);
+    if (sums.jumps && previous)
+        ig_path_accumulate_jump(gradient, previous, weights.jump_weight, count, sums.jumps);
+}
+
+static void stream_gradient(const ig_paths *paths, path *slot, ig_weights weights,
+                            const float *gradient)
+{
+    /* The first node of a path is the one that no interval ends at. */
+    const float *previous = weights.jump_weight > 0.0 ? slot->previous : NULL;
+    const ig_sums sums = {slot->sum, slot->half, slot->jumps};
+    add_gradient(gradient, previous, weights, paths->count, sums);
+    if (slot->previous)
+        memcpy(slot->previous, gradient, paths->count * sizeof *gradient);
+}
+
+static ig_status check_finite(const ig_paths *paths, size_t n, size_t *ret_point, ig_error *error)
+{
+    const size_t targets = count_targets(paths);
+    for (size_t k = 0; k < n; k++) {
+        const float *gradient = paths->gradients + k * paths->count;
+        size_t at;
+        *ret_point = k;
+        if (!ig_all_finite(paths->values + k * targets, targets, &at))
+            return ig_fail(error, IG_MODEL_FAILED, "the model's score is %g",
+                           (double)paths->values[k * targets + at]);
+        if (!ig_all_finite(gradient, paths->count, &at))
+            return ig_fail(error, IG_MODEL_FAILED, "the model's gradient holds %g",
+                           (double)gradient[at]);
+    }
+    return IG_OK;
+}
+
+static ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, double *ret_values,
+                          size_t *ret_done, size_t *ret_point, ig_error *error)
+{
+    const size_t targets = count_targets(paths);
+    *ret_done = 0;
+    *ret_point = n;
+    if (!reserve(paths, n))
+        return no_memory(error);
+    for (size_t k = 0; k < n; k++) {
+        const path *slot = &paths->paths[points[k].path];
+        ig_path_interpolate(slot->image, slot->baseline, points[k].alpha, paths->size,
+                            paths->pixels + k * paths->size);
+        for (size_t t = 0; t < targets; t++)
+            paths->picks[k * targets + t] = (ig_pick){k, slot->targets[t]};
+    }
+    ig_status status = paths->backend->gradients(
+        paths->model, paths->pixels, n, paths->config.shape, paths->picks, n * targets,
+        paths->config.output, paths->values, paths->gradients, error);
+    if (status == IG_OK)
+        status = check_finite(paths, n, ret_point, error);
+    if (status != IG_OK)
+        return status;
+    for (size_t k = 0; k < n; k++) {
+        path *slot = &paths->paths[points[k].path];
+        const float *gradient = paths->gradients + k * paths->count;
+        if (!slot->retain)
+            stream_gradient(paths, slot, points[k].weights, gradient);
+        else if (!retain_gradient(slot, points[k].alpha, gradient, paths->count))
+            return no_memory(error);
+        for (size_t t = 0; t < targets; t++)
+            ret_values[k * targets + t] = paths->values[k * targets + t];
+        *ret_done = k + 1;
+    }
+    return IG_OK;
+}
+
+static ig_status jump_norms(ig_paths *paths, size_t index, double *ret_norms, ig_error *error)
+{
+    (void)error;
+    const path *slot = &paths->paths[index];
+    for (size_t k = 0; k + 1 < slot->node_count; k++) {
+        double square = 0.0;
+        for (size_t t = 0; t < count_targets(paths); t++)
+            square += ig_path_jump_square(slot->nodes[k + 1].gradient + t * paths->size,
+                                          slot->nodes[k].gradient + t * paths->size, slot->image,
+                                          slot->baseline, paths->size);
+        ret_norms[k] = sqrt(square);
+    }
+    return IG_OK;
+}
+
+static ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weights,
+                           ig_sums ret_sums, ig_error *error)
+{
+    (void)error;
+    const path *slot = &paths->paths[index];
+    const size_t bytes = paths->count * sizeof(double);
+    if (!slot->retain) {
+        memcpy(ret_sums.sum, slot->sum, bytes);
+        if (ret_sums.half)
+            memcpy(ret_sums.half, slot->half, bytes);
+        if (ret_sums.jumps)
+            memcpy(ret_sums.jumps, slot->jumps, bytes);
+        return IG_OK;
+    }
+    memset(ret_sums.sum, 0, bytes);
+    if (ret_sums.half)
+        memset(ret_sums.half, 0, bytes);
+    if (ret_sums.jumps)
+        memset(ret_sums.jumps, 0, bytes);
+    for (size_t k = 0; k < slot->node_count; k++)
+        add_gradient(slot->nodes[k].gradient, k ? slot->nodes[k - 1].gradient : NULL, weights[k],
+                     paths->count, ret_sums);
+    return IG_OK;
+}
+
+const ig_path_store ig_host_paths = {
+    .create = NULL,
+    .open = open_path,
+    .evaluate = evaluate,
+    .jump_norms = jump_norms,
+    .read = read_sums,
+    .close = close_path,
+    .destroy = destroy,
+};

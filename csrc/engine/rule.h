@@ -1,0 +1,35 @@
+/* rule.h - quadrature on [0, 1]: where the gradient is evaluated and how the values are weighted.
+ *
+ *     size_t count = ig_rule_count(IG_TRAPEZOID, 50);              // 51
+ *     double alphas[51], weights[51], half[51];
+ *     ig_rule_nodes(IG_TRAPEZOID, 50, alphas, weights);
+ *     ig_trapezoid_half_weights(alphas, count, half);
+ *
+ * Weights always sum to 1. Nothing here allocates or fails; `steps` is at least 1.
+ */
+#ifndef INTGRAD_RULE_H
+#define INTGRAD_RULE_H
+
+#include <stddef.h>
+
+typedef enum { IG_TRAPEZOID, IG_MIDPOINT, IG_LEFT, IG_RIGHT, IG_GAUSS_LEGENDRE } ig_rule;
+
+/* How many nodes a rule of `steps` intervals has: steps + 1 for the trapezoid, else steps. */
+size_t ig_rule_count(ig_rule rule, size_t steps);
+
+/* Writes ig_rule_count() nodes, ascending, and their weights. */
+void ig_rule_nodes(ig_rule rule, size_t steps, double *ret_alphas, double *ret_weights);
+
+/* Weights of the trapezoid on any ascending nodes, count at least 2. */
+void ig_trapezoid_weights(const double *alphas, size_t count, double *ret_weights);
+
+/* Weights of T_half, the trapezoid on every other node, 0 for the nodes it leaves out. Both ends
+ * are kept: with an odd number of intervals the last is kept as it is. Count at least 3.
+ *
+ * Along the path the gradient of a ReLU network moves like Brownian motion, for which halving the
+ * nodes doubles the error, so ||T - T_half|| / sqrt(3) estimates the error of T. On intervals h it
+ * is unbiased in the mean square where they are equal in pairs: E||T - T_half||^2 / 3 is the sum
+ * of a b (a + b) / 12 over the pairs (a, b), and the error's is the sum of h^3 / 12. */
+void ig_trapezoid_half_weights(const double *alphas, size_t count, double *ret_half_weights);
+
+#endif

@@ -1,0 +1,118 @@
+/* path.c - interpolation along a path and the sums that make its integral. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels.h"
+
+void ig_path_interpolate(const float *image, const float *baseline, double alpha, size_t count,
+                         float *ret_point)
+{
+    /* In double, image - baseline is exact for pixels, so alpha = 1 gives the image itself. */
+    for (size_t i = 0; i < count; i++) {
+        const double start = baseline[i];
+        ret_point[i] = (float)(start + alpha * (image[i] - start));
+    }
+}
+
+void ig_path_accumulate(const float *gradient, double weight, size_t count, double *sum)
+{
+    for (size_t i = 0; i < count; i++)
+        sum[i] += weight * gradient[i];
+}
+
+void ig_path_accumulate_jump(const float *gradient, const float *previous, double weight,
+                             size_t count, double *jumps)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double jump = (double)gradient[i] - previous[i];
+        jumps[i] += weight * jump * jump;
+    }
+}
+
+double ig_path_jump_square(const float *gradient, const float *previous, const float *image,
+                           const float *baseline, size_t count)
+{
+    double square = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        const double jump = (double)gradient[i] - previous[i];
+        const double distance = (double)image[i] - baseline[i];
+        square += jump * jump * distance * distance;
+    }
+    return square;
+}
+
+void ig_path_fold(const float *image, const float *baseline, const double *sum, const double *half,
+                  const double *jumps, size_t count, ig_path_totals totals)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double distance = (double)image[i] - baseline[i];
+        const double attribution = distance * sum[i];
+        totals.total[i] += attribution;
+        if (totals.difference)
+            totals.difference[i] += attribution - distance * half[i];
+        if (totals.variance)
+            totals.variance[i] += distance * distance * jumps[i];
+        if (totals.square)
+            totals.square[i] += attribution * attribution;
+    }
+}
+
+/* Squared standard error of the mean of M values, from their sum and sum of squares. */
+static double spread_square(double total, double square, double baselines)
+{
+    const double mean = total / baselines;
+    const double variance = square / baselines - mean * mean;
+    return variance > 0.0 ? variance / (baselines - 1.0) : 0.0;
+}
+
+ig_path_summary ig_path_finish(ig_path_totals totals, size_t baselines, size_t count,
+                               float *ret_attributions)
+{
+    const double m = (double)baselines;
+    ig_path_summary summary = {0};
+    for (size_t i = 0; i < count; i++) {
+        const double mean = totals.total[i] / m;
+        ret_attributions[i] = (float)mean;
+        summary.sum += mean;
+        summary.square += mean * mean;
+        if (totals.difference)
+            summary.difference_square += totals.difference[i] * totals.difference[i] / (m * m);
+        if (totals.variance)
+            summary.variance += totals.variance[i] / (m * m);
+        if (totals.square && baselines > 1)
+            summary.spread_square += spread_square(totals.total[i], totals.square[i], m);
+    }
+    return summary;
+}
+
+void ig_path_error_map(ig_path_totals totals, size_t baselines, double scale, size_t count,
+                       float *ret_map)
+{
+    const double m = (double)baselines;
+    for (size_t i = 0; i < count; i++) {
+        double variance = scale * totals.variance[i] / (m * m);
+        if (totals.square && baselines > 1)
+            variance += spread_square(totals.total[i], totals.square[i], m);
+        ret_map[i] = (float)sqrt(variance);
+    }
+}
+
+int ig_all_finite(const float *values, size_t count, size_t *ret_index)
+{
+    /* An exponent of all ones is NaN or inf. Bits and not isfinite(), so that the pass over good
+     * values is vectorised; the search runs only where it found something. */
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        found |= (bits & UINT32_C(0x7f800000)) == UINT32_C(0x7f800000);
+    }
+    if (!found)
+        return 1;
+    size_t i = 0;
+    while (isfinite(values[i]))
+        i++;
+    *ret_index = i;
+    return 0;
+}

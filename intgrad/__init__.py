@@ -1,0 +1,34 @@
+"""intgrad: which pixels made the score? Integrated Gradients for image classifiers.
+
+>>> import intgrad
+>>> model = intgrad.load_model("xception.pt")
+>>> image = intgrad.load_image("elephant.jpg", size=model.input_size)
+>>> attributions, info = intgrad.integrated_gradients(model, image, return_info=True)
+>>> print(f"{model.top(image, 1)}, off by {info.error:.1%}")
+
+Importing the package imports NumPy and the C core, and nothing else: torch, Pillow, matplotlib
+and the others are imported by the functions that need them.
+"""
+
+from ._core import ModelError
+from .attribution import (
+    AttributionInfo,
+    integrated_gradients,
+    random_baseline_integrated_gradients,
+)
+from .images import load_image
+from .model import BackendError, Model, load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AttributionInfo",
+    "BackendError",
+    "Model",
+    "ModelError",
+    "__version__",
+    "integrated_gradients",
+    "load_image",
+    "load_model",
+    "random_baseline_integrated_gradients",
+]

@@ -1,0 +1,54 @@
+"""The C core; everything here is private to the package but ModelError."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_Float32 = npt.NDArray[np.float32]
+_Float64 = npt.NDArray[np.float64]
+_Int64 = npt.NDArray[np.int64]
+_Progress = Callable[[int, int], None] | None
+
+class ModelError(ValueError): ...
+
+def nodes(rule: str, steps: int, /) -> tuple[_Float64, _Float64, _Float64 | None]: ...
+def trapezoid_weights(alphas: _Float64, /) -> tuple[_Float64, _Float64]: ...
+def callable_model(function: Callable[..., Any], /) -> Any: ...
+def describe(
+    model: Any, height: int, width: int, channels: int, /
+) -> tuple[int, str]: ...
+def scores(
+    model: Any,
+    images: _Float32,
+    num_classes: int | None,
+    output: str,
+    batch_size: int,
+    progress: _Progress,
+    /,
+) -> _Float32: ...
+def gradients(
+    model: Any,
+    images: _Float32,
+    targets: _Int64,
+    output: str,
+    batch_size: int,
+    progress: _Progress,
+    /,
+) -> _Float32: ...
+def integrate(
+    model: Any,
+    images: _Float32,
+    baselines: _Float32,
+    targets: _Int64,
+    alphas: _Float64,
+    weights: _Float64,
+    half_weights: _Float64 | None,
+    output: str,
+    batch_size: int,
+    sample: bool,
+    error_map: bool,
+    progress: _Progress,
+    /,
+) -> dict[str, Any]: ...

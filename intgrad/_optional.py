@@ -1,0 +1,62 @@
+"""What is imported only where it is used, with an error that says how to get it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+
+def require(module: str, package: str, purpose: str) -> Any:
+    """Import an optional dependency.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the text holds the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.split(".")[0]:
+            raise
+        raise ImportError(
+            f"{purpose} needs {package}, which is not installed: pip install {package}"
+            " (or everything optional: pip install 'intgrad[all]')"
+        ) from None
+
+
+class ProgressBar:
+    """A tqdm bar around a call of the core, or nothing at all.
+
+    `with ProgressBar(show, "gradients") as bar: _core.integrate(..., bar.update)`
+    """
+
+    def __init__(self, show: bool, unit: str) -> None:
+        self._tqdm = require("tqdm.auto", "tqdm", "progress=True").tqdm if show else None
+        self._unit = unit
+        self._bar: Any = None
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    @property
+    def update(self) -> Callable[[int, int], None] | None:
+        """What the core calls with (done, total) after each batch."""
+        return None if self._tqdm is None else self._advance
+
+    def _advance(self, done: int, total: int) -> None:
+        if self._bar is None:
+            assert self._tqdm is not None
+            self._bar = self._tqdm(total=total, unit=self._unit)
+        self._bar.update(done - self._bar.n)

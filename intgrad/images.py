@@ -1,0 +1,192 @@
+"""Pictures on their way in: reading files, checking arrays."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._optional import require
+
+MAX_PIXELS = 100_000_000
+"""`load_image` refuses larger pictures before it decodes them."""
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def load_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> Float32Array:
+    """Read a photograph as RGB pixels.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Any file that Pillow reads. The EXIF orientation is applied, grey is made RGB, a
+        transparent picture is laid over white, 16-bit grey is scaled to 0..255.
+    size : (int, int), optional
+        Height and width to resize to, by nearest neighbour as Keras's `load_img` does; usually
+        `model.input_size`. The picture's own size if None.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) float32, values 0..255.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no picture, is damaged, has over 100 million pixels, or `size` is no
+        (height, width).
+    """
+    size = None if size is None else check_size(size, "size")
+    pil = require("PIL.Image", "pillow", "load_image")
+    with open(path, "rb") as file, warnings.catch_warnings():
+        # Pillow's own limit is a warning first; ours, below, is an error at once.
+        warnings.simplefilter("ignore", pil.DecompressionBombWarning)
+        try:
+            picture = pil.open(file)
+        except pil.UnidentifiedImageError:
+            raise ValueError(f"{os.fspath(path)!r} is not a picture that Pillow can read") from None
+        except pil.DecompressionBombError as error:
+            raise ValueError(f"{os.fspath(path)!r} is too large: {error}") from None
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(
+                f"{os.fspath(path)!r} is too large: {height} x {width} pixels, and the limit is"
+                f" {MAX_PIXELS:,} in all"
+            )
+        try:
+            picture = _to_rgb(picture)
+        except (OSError, SyntaxError, EOFError) as error:
+            raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from error
+    if size is not None:
+        picture = picture.resize((size[1], size[0]), pil.Resampling.NEAREST)
+    return np.asarray(picture, np.float32)
+
+
+def _to_rgb(picture: Any) -> Any:
+    """Decode a Pillow image, upright and in RGB."""
+    pil = require("PIL.Image", "pillow", "load_image")
+    picture = require("PIL.ImageOps", "pillow", "load_image").exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16 bits in a container of 16 or 32
+        grey = np.asarray(picture, np.float64) * (255.0 / 65535.0)
+        picture = pil.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = pil.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = pil.alpha_composite(white, picture)
+    return picture.convert("RGB")
+
+
+def check_size(size: Any, name: str) -> tuple[int, int]:
+    """Return `size` as (height, width), two positive ints.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    try:
+        height, width = size
+        if isinstance(height, bool) or isinstance(width, bool):
+            raise TypeError
+        checked = (int(height.__index__()), int(width.__index__()))
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(f"{name} must be (height, width), two ints, got {size!r}") from None
+    if min(checked) < 1:
+        raise ValueError(f"{name} must be positive, got {size!r}")
+    return checked
+
+
+def to_batch(
+    images: Any,
+    *,
+    input_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    stacklevel: int = 3,
+) -> tuple[Float32Array, bool]:
+    """Check images and make a batch of them.
+
+    Parameters
+    ----------
+    images : array_like
+        (H, W, C) or (N, H, W, C), values 0..255, any real dtype, anything NumPy can read.
+    input_size, channels
+        What the model takes; None if it takes any.
+    stacklevel : int
+        Of the warning about a range of 0..1, counted from here.
+
+    Returns
+    -------
+    (numpy.ndarray, bool)
+        (N, H, W, C) float32, C contiguous, the caller's own memory where that is possible; and
+        whether it was a single image.
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If the shape is wrong. Finiteness is checked by the core.
+    """
+    array = to_real_array(images, "images")
+    _check_shape(array.shape, input_size, channels)
+    if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
+        warnings.warn(
+            f"the image's largest value is {array.max():.3g}, but pixels are expected in 0..255:"
+            " if it was scaled to 0..1, pass 255 * image",
+            stacklevel=stacklevel,
+        )
+    single = array.ndim == 3
+    return to_float32(array[np.newaxis] if single else array), single
+
+
+def to_real_array(value: Any, name: str) -> npt.NDArray[Any]:
+    """Return `value` as an array of real numbers, or raise a TypeError or ValueError."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be all of one shape: {error}") from None
+    except RuntimeError as error:  # a torch tensor that requires grad
+        raise TypeError(f"{name} cannot be read as an array: {error}") from None
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be real numbers in 0..255, got dtype {array.dtype}")
+    return array
+
+
+def to_float32(array: npt.NDArray[Any]) -> Float32Array:
+    """Return a C-contiguous float32 array in native order, without a copy where possible."""
+    with np.errstate(over="ignore"):  # what overflows is inf, and the core says where
+        return np.ascontiguousarray(array, np.float32)
+
+
+def _check_shape(
+    shape: tuple[int, ...], input_size: tuple[int, int] | None, channels: int | None
+) -> None:
+    if len(shape) == 2:
+        raise ValueError(
+            f"images must have a channel axis, got shape {shape}:"
+            " np.repeat(image[..., None], 3, axis=-1) makes grey RGB"
+        )
+    if len(shape) not in (3, 4):
+        raise ValueError(f"images must have shape (H, W, C) or (N, H, W, C), got {shape}")
+    if 0 in shape:
+        raise ValueError(f"images must not be empty, got shape {shape}")
+    height, width, depth = shape[-3:]
+    if height in ((channels,) if channels else (1, 3, 4)) and depth > max(4, channels or 0):
+        raise ValueError(
+            f"images must have their channels last, got shape {shape}:"
+            f" np.moveaxis(images, {len(shape) - 3}, -1) moves them there"
+        )
+    if channels is not None and depth != channels:
+        raise ValueError(f"the model takes {channels} channels, got images of shape {shape}")
+    if input_size is not None and (height, width) != input_size:
+        raise ValueError(
+            f"the model takes images of {input_size[0]} x {input_size[1]} (height x width), got"
+            f" {height} x {width}: intgrad.load_image(path, size={input_size}) resizes a file,"
+            f" np.asarray(PIL.Image.fromarray(image).resize({input_size[::-1]})) an array"
+        )

@@ -1,0 +1,403 @@
+"""What a Keras configuration says of an Xception: every layer and connection is compared.
+
+Another network with the same weight shapes would be converted without a complaint and give wrong
+numbers, so nothing is taken on trust: class, settings and inputs of each layer must be those of
+``keras.applications.Xception``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+Head = list[int | str]
+Rescaling = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+# The weights of each kind of layer, in the order in which Keras creates them.
+ROLES = {
+    "Conv2D": ("kernel",),
+    "SeparableConv2D": ("depthwise", "pointwise"),
+    "BatchNormalization": ("gamma", "beta", "mean", "variance"),
+    "Dense": ("kernel", "bias"),
+}
+_POOLINGS = {"GlobalAveragePooling2D": "avg", "GlobalMaxPooling2D": "max"}
+_CONTAINERS = ("Functional", "Model", "Sequential")
+# How Keras names the groups of a .weights.h5: a second Conv2D is conv2d_1.
+_STEMS = {
+    "Conv2D": "conv2d",
+    "SeparableConv2D": "separable_conv2d",
+    "BatchNormalization": "batch_normalization",
+    "Dense": "dense",
+    "Functional": "functional",
+    "Model": "model",
+    "Sequential": "sequential",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One layer of Keras's Xception: what its configuration and its weights must be."""
+
+    name: str
+    kind: str
+    inputs: tuple[int, ...]  # positions in the list of layers; -1 is the image
+    settings: dict[str, Any]
+    shapes: dict[str, Shape]  # of its weights, by role
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a configuration, nested models unfolded."""
+
+    name: str
+    kind: str
+    config: dict[str, Any]
+    inputs: tuple[int, ...]
+    path: str  # its group in a .weights.h5
+    top: str  # its group in a legacy file: the layer of the outermost model that holds it
+
+    def __str__(self) -> str:
+        return f"layer {self.name!r} ({self.kind})"
+
+
+@dataclass
+class Architecture:
+    """What a configuration says.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        All layers but the inputs, in Keras's order.
+    input_size : tuple of int or None
+        Height and width, where they are fixed.
+    rescaling : tuple of arrays or None
+        Scale and offset of the Rescaling layers before Xception.
+    pooling : str
+        ``"avg"`` or ``"max"``.
+    head : list of int or str
+        The layers after the pooling: an int is a dense layer of so many units, a str an activation.
+        The last one is an int: a final softmax is left out.
+    """
+
+    layers: list[Layer]
+    input_size: tuple[int, int] | None
+    rescaling: Rescaling | None = None
+    pooling: str = ""
+    head: Head = field(default_factory=list)
+
+
+def parse(config: Any) -> Architecture:
+    """Check a configuration and say what stands around Xception's own layers.
+
+    Parameters
+    ----------
+    config : dict
+        The configuration, as ``Model.to_json`` writes it.
+
+    Returns
+    -------
+    Architecture
+        Layers, preprocessing, pooling and head.
+
+    Raises
+    ------
+    ValueError
+        If the model is not an Xception with a dense head; the text names the first layer that
+        differs.
+    """
+    try:
+        unfolded = _Unfolded()
+        output = unfolded.add(config)
+        if output != len(unfolded.layers) - 1:
+            raise ValueError("the model's output is not that of its last layer")
+        return _interpret(Architecture(unfolded.layers, unfolded.input_size()))
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError) as error:
+        raise ValueError(f"the configuration is not what Keras writes ({error!r})") from error
+
+
+class _Unfolded:
+    """The layers of a model, those of nested models in their places."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+        self._shapes: list[Sequence[int | None]] = []
+
+    def input_size(self) -> tuple[int, int] | None:
+        """Take the outermost statement of the input's shape, (batch, height, width, channels)."""
+        height, width = self._shapes[0][1:3] if self._shapes else (None, None)
+        return None if height is None or width is None else (height, width)
+
+    def add(self, model: Any, source: int = -1, path: str = "", top: str = "") -> int:
+        """Append a model's layers; the positions of its input and its output are in `layers`."""
+        kind, config = model["class_name"], model["config"]
+        if kind not in _CONTAINERS:
+            raise ValueError(f"the model is a {kind}, neither Functional nor Sequential")
+        last = source
+        positions: dict[str, int] = {}
+        numbers: Counter[str] = Counter()
+        for item in config["layers"]:
+            name, stem = item["config"]["name"], _STEMS.get(item["class_name"], "")
+            group = (
+                f"{path}layers/{stem}_{numbers[stem]}" if numbers[stem] else f"{path}layers/{stem}"
+            )
+            numbers[stem] += 1
+            if item["class_name"] == "InputLayer":  # stands for what the model is called on
+                inputs: tuple[int, ...] = (source,)
+            elif kind == "Sequential":
+                inputs = (last,)
+            else:
+                inputs = tuple(positions[called] for called in _inbound(item))
+            last = positions[name] = self._add_layer(item, inputs, group, top or name)
+        if kind == "Sequential":
+            return last
+        _only(config["input_layers"], f"input of model {config['name']!r}")
+        return positions[_only(config["output_layers"], f"output of model {config['name']!r}")]
+
+    def _add_layer(self, item: Any, inputs: tuple[int, ...], group: str, top: str) -> int:
+        kind, config = item["class_name"], item["config"]
+        shape = config.get("batch_shape") or config.get("batch_input_shape")
+        if shape:
+            self._shapes.append(shape)
+        if kind == "InputLayer":
+            return inputs[0]
+        if kind in _CONTAINERS:
+            if len(inputs) != 1:
+                raise ValueError(f"model {config['name']!r} must be called on one tensor")
+            return self.add(item, inputs[0], f"{group}/", top)
+        self.layers.append(Layer(config["name"], kind, config, inputs, group, top))
+        return len(self.layers) - 1
+
+
+def _inbound(item: Any) -> list[str]:
+    calls = item["inbound_nodes"]
+    if len(calls) != 1:
+        raise ValueError(f"layer {item['config']['name']!r} is called {len(calls)} times, not once")
+    return list(_sources(calls))
+
+
+def _only(node: Any, what: str) -> str:
+    names = list(_sources(node))
+    if len(names) != 1:
+        raise ValueError(f"expected one {what}, found {len(names)}")
+    return names[0]
+
+
+def _sources(node: Any) -> Iterator[str]:
+    """Yield the layers that a serialized call names, in the form of Keras 3 or of Keras 2."""
+    if isinstance(node, dict):
+        if node.get("class_name") == "__keras_tensor__":
+            yield node["config"]["keras_history"][0]
+            return
+        node = list(node.values())
+    if isinstance(node, list):
+        if len(node) >= 3 and isinstance(node[0], str) and isinstance(node[1], int):
+            yield node[0]  # [layer, call, output, ...]
+            return
+        for item in node:
+            yield from _sources(item)
+
+
+def _interpret(model: Architecture) -> Architecture:
+    start = 0
+    while start < len(model.layers) and model.layers[start].kind == "Rescaling":
+        model.rescaling = _then_rescale(model.rescaling, model.layers[start])
+        start += 1
+    end = start + len(XCEPTION)
+    if len(model.layers) > start and model.layers[start].kind != XCEPTION[0].kind:
+        raise ValueError(f"before Xception only Rescaling may stand, found {model.layers[start]}")
+    for layer, spec in zip(model.layers[start:end], XCEPTION, strict=False):
+        _check_layer(layer, spec, start)
+    if len(model.layers) < end:
+        missing = XCEPTION[len(model.layers) - start]
+        raise ValueError(f"not Xception: its layers end before {missing.name!r} ({missing.kind})")
+    for position in (*range(start), *range(end, len(model.layers))):
+        if model.layers[position].inputs != (position - 1,):
+            raise ValueError(f"{model.layers[position]} must be called on the layer before it")
+    for layer in model.layers[end:]:
+        _add_to_head(model, layer)
+    if model.head[-1:] == ["softmax"]:  # the scores of the converted model are logits
+        model.head.pop()
+    if not model.head:
+        raise ValueError("Xception without a head: a global pooling and a Dense layer must follow")
+    if isinstance(model.head[-1], str):
+        raise ValueError(
+            f"the last activation is {model.head[-1]!r}: only scores that are logits, or their "
+            "softmax, can be converted"
+        )
+    return model
+
+
+def _then_rescale(before: Rescaling | None, layer: Layer) -> Rescaling:
+    scale, offset = _per_channel(layer, "scale"), _per_channel(layer, "offset")
+    return (scale, offset) if before is None else (before[0] * scale, before[1] * scale + offset)
+
+
+def _per_channel(layer: Layer, key: str) -> NDArray[np.float64]:
+    value = layer.config[key]
+    if isinstance(value, dict):  # how Keras writes an array
+        value = value["config"]["value"]
+    array = np.asarray(value, np.float64).ravel()
+    if array.size not in (1, 3):
+        raise ValueError(f"{layer} has a {key} of {array.size} values; expected 1 or 3")
+    return array
+
+
+def _check_layer(layer: Layer, spec: Spec, start: int) -> None:
+    found: dict[str, Any] = {"class": layer.kind, "inputs": layer.inputs}
+    wanted: dict[str, Any] = {"class": spec.kind, "inputs": tuple(start + i for i in spec.inputs)}
+    if layer.kind == spec.kind:
+        found |= {key: _setting(layer.config, key) for key in spec.settings}
+        wanted |= spec.settings
+    for key, value in wanted.items():
+        if found[key] != value:
+            raise ValueError(
+                f"not Keras's Xception: {layer} has {key} {found[key]}; "
+                f"expected {spec.name!r} ({spec.kind}) with {key} {value}"
+            )
+
+
+def _setting(config: Mapping[str, Any], key: str) -> Any:
+    value = config.get(key, 1 if key == "groups" else None)  # which old versions do not have
+    if key == "axis":  # Keras 2 writes [3]
+        value = value[0] if isinstance(value, list) else value
+        return -1 if value == 3 else value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _add_to_head(model: Architecture, layer: Layer) -> None:
+    if layer.kind == "Dropout":
+        return
+    if layer.kind in _POOLINGS and not model.pooling:
+        if layer.config.get("keepdims") or layer.config["data_format"] != "channels_last":
+            raise ValueError(f"{layer} must be channels_last and drop its dimensions")
+        model.pooling = _POOLINGS[layer.kind]
+    elif layer.kind == "Dense" and model.pooling:
+        model.head += simplified([layer.config["units"], _activation(layer)])
+    elif layer.kind in ("Activation", "ReLU", "Softmax") and model.pooling:
+        model.head += simplified([_activation(layer)])
+    else:
+        raise ValueError(
+            f"{layer} is not supported here: after Xception come one global pooling, then Dense, "
+            "Dropout, Activation, ReLU and Softmax layers"
+        )
+
+
+def _activation(layer: Layer) -> str:
+    if layer.kind == "ReLU":
+        if any(layer.config.get(key) for key in ("max_value", "negative_slope", "threshold")):
+            raise ValueError(f"{layer} is not the plain ReLU")
+        return "relu"
+    if layer.kind == "Softmax":
+        if layer.config["axis"] not in (-1, 1):
+            raise ValueError(f"{layer} is not over the classes")
+        return "softmax"
+    name = layer.config["activation"] or "linear"
+    if not isinstance(name, str):
+        raise ValueError(f"{layer} has an activation of its own, {name}")
+    return name
+
+
+def simplified(head: Head) -> Head:
+    """Leave out the activations that do nothing."""
+    return [item for item in head if item != "linear"]
+
+
+class _Builder:
+    """The layers of ``keras.applications.Xception``, in the order in which Keras lists them.
+
+    Keras sorts by the distance to the output: the residual's convolution comes with the main path's
+    last batch normalization, the residual's batch normalization with the pooling. Layers that Keras
+    only numbers (``conv2d_3``) are named by their block.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[Spec] = []
+        x = self._conv_norm("block1_conv1", -1, (3, 3, 3, 32), strides=2)
+        x = self._relu("block1_conv1_act", x)
+        x = self._conv_norm("block1_conv2", x, (3, 3, 32, 64), strides=1)
+        x = self._relu("block1_conv2_act", x)
+        x = self._downsampling(2, x, 64, (128, 128))
+        x = self._downsampling(3, x, 128, (256, 256))
+        x = self._downsampling(4, x, 256, (728, 728))
+        for block in range(5, 13):
+            main = self._separables(block, x, 728, (728, 728, 728))
+            x = self._add("Add", f"block{block}_add", (main, x), {})
+        x = self._downsampling(13, x, 728, (728, 1024))
+        x = self._separable_norm("block14_sepconv1", x, 1024, 1536)
+        x = self._relu("block14_sepconv1_act", x)
+        x = self._separable_norm("block14_sepconv2", x, 1536, 2048)
+        self._relu("block14_sepconv2_act", x)
+
+    def _add(
+        self,
+        kind: str,
+        name: str,
+        inputs: tuple[int, ...],
+        settings: dict[str, Any],
+        **shapes: Shape,
+    ) -> int:
+        self.layers.append(Spec(name, kind, inputs, settings, shapes))
+        return len(self.layers) - 1
+
+    def _separables(self, block: int, x: int, channels: int, widths: Sequence[int]) -> int:
+        for number, width in enumerate(widths, start=1):
+            if (block, number) != (2, 1):  # block 1 ends with a ReLU
+                x = self._relu(f"block{block}_sepconv{number}_act", x)
+            x = self._separable_norm(f"block{block}_sepconv{number}", x, channels, width)
+            channels = width
+        return x
+
+    def _downsampling(self, block: int, x: int, channels: int, widths: tuple[int, int]) -> int:
+        main = self._separables(block, x, channels, widths)
+        kernel = (1, 1, channels, widths[1])
+        residual = self._conv(f"block{block}_residual", x, kernel, 2, "same")
+        pool = {"pool_size": (3, 3), "strides": (2, 2), "padding": "same"}
+        pool["data_format"] = "channels_last"
+        main = self._add("MaxPooling2D", f"block{block}_pool", (main,), pool)
+        residual = self._norm(f"block{block}_residual_bn", residual, widths[1])
+        return self._add("Add", f"block{block}_add", (main, residual), {})
+
+    def _conv_norm(self, name: str, x: int, kernel: Shape, strides: int) -> int:
+        return self._norm(f"{name}_bn", self._conv(name, x, kernel, strides, "valid"), kernel[3])
+
+    def _separable_norm(self, name: str, x: int, channels: int, filters: int) -> int:
+        settings = _convolution(filters, 3, 1, "same") | {"depth_multiplier": 1}
+        depthwise, pointwise = (3, 3, channels, 1), (1, 1, channels, filters)
+        x = self._add(
+            "SeparableConv2D", name, (x,), settings, depthwise=depthwise, pointwise=pointwise
+        )
+        return self._norm(f"{name}_bn", x, filters)
+
+    def _conv(self, name: str, x: int, kernel: Shape, strides: int, padding: str) -> int:
+        settings = _convolution(kernel[3], kernel[0], strides, padding) | {"groups": 1}
+        return self._add("Conv2D", name, (x,), settings, kernel=kernel)
+
+    def _norm(self, name: str, x: int, channels: int) -> int:
+        settings = {"axis": -1, "epsilon": 1e-3, "center": True, "scale": True}
+        shapes = {role: (channels,) for role in ROLES["BatchNormalization"]}
+        return self._add("BatchNormalization", name, (x,), settings, **shapes)
+
+    def _relu(self, name: str, x: int) -> int:
+        return self._add("Activation", name, (x,), {"activation": "relu"})
+
+
+def _convolution(filters: int, size: int, strides: int, padding: str) -> dict[str, Any]:
+    return {
+        "filters": filters,
+        "kernel_size": (size, size),
+        "strides": (strides, strides),
+        "padding": padding,
+        "dilation_rate": (1, 1),
+        "data_format": "channels_last",
+        "activation": "linear",
+        "use_bias": False,
+    }
+
+
+XCEPTION = tuple(_Builder().layers)

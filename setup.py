@@ -1,0 +1,125 @@
+"""Declares the two extension modules; everything else is in pyproject.toml.
+
+Environment:
+    INTGRAD_TORCH   auto (default: build _torch if torch is installed), require, or off
+    INTGRAD_WERROR  1: compiler warnings are errors, as in CI
+"""
+
+import os
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+
+
+class Torch:
+    """The torch that the target environment holds, read without importing it.
+
+    pip builds in an isolated environment whose sys.path lacks torch, but the interpreter is the
+    target's own, and so is its purelib. Only headers and libraries are needed.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        text = (folder / "version.py").read_text()
+        self.version = re.search(r"__version__ = '([^']+)'", text)[1]
+        cuda = re.search(r"cuda: Optional\[str\] = '([^']+)'", text)
+        self.cuda = cuda and cuda[1]
+        cmake = (folder / "share/cmake/Torch/TorchConfig.cmake").read_text()
+        abi = re.search(r"_GLIBCXX_USE_CXX11_ABI=(\d)", cmake)
+        self.cxx11_abi = int(abi[1]) if abi else 1
+
+    @property
+    def standard(self) -> str:
+        major, minor = map(int, self.version.split(".")[:2])
+        return "-std=c++20" if (major, minor) >= (2, 13) else "-std=c++17"
+
+
+def find_torch() -> Torch | None:
+    wish = os.environ.get("INTGRAD_TORCH", "auto")
+    if wish not in ("auto", "require", "off"):
+        sys.exit(f"INTGRAD_TORCH must be auto, require or off, got {wish!r}")
+    if wish == "off":
+        return None
+    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path]
+    for place in dict.fromkeys(filter(None, places)):
+        if (Path(place) / "torch/include/ATen/ATen.h").is_file():
+            return Torch(Path(place) / "torch")
+    if wish == "require":
+        sys.exit(
+            "INTGRAD_TORCH=require, but there is no torch in this environment: "
+            "pip install torch, then install intgrad again"
+        )
+    return None
+
+
+TORCH = find_torch()
+WARNINGS = ["-Wall", "-Wextra"] + ["-Werror"] * (os.environ.get("INTGRAD_WERROR") == "1")
+# The prefix map keeps the path of the build out of what is distributed.
+COMMON = ["-O3", "-fvisibility=hidden", f"-ffile-prefix-map={ROOT}=.", *WARNINGS]
+
+
+def core_extension() -> Extension:
+    return Extension(
+        "intgrad._core",
+        sources=[
+            *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/kernels/*.c")),
+            *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/engine/*.c")),
+            "csrc/binding/core_module.c",
+            "csrc/binding/callable_backend.c",
+        ],
+        depends=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/**/*.h")),
+        # As system headers, so that only our own code is held to our warnings.
+        extra_compile_args=["-std=c11", "-isystem", numpy.get_include(), *COMMON],
+    )
+
+
+def torch_extension(torch: Torch) -> Extension:
+    return Extension(
+        "intgrad._torch",
+        sources=["csrc/binding/torch_module.cpp", "csrc/torch/torch_backend.cpp"],
+        depends=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/**/*.h")),
+        language="c++",
+        define_macros=[("_GLIBCXX_USE_CXX11_ABI", str(torch.cxx11_abi))],
+        extra_compile_args=[
+            torch.standard,
+            "-isystem",
+            str(torch.folder / "include"),
+            f"-ffile-prefix-map={torch.folder}=torch",
+            *COMMON,
+        ],
+        library_dirs=[str(torch.folder / "lib")],
+        libraries=["c10", "torch_cpu"],
+        # intgrad.model imports torch first, so that this is only a fallback.
+        extra_link_args=["-Wl,-rpath,$ORIGIN/../torch/lib"],
+    )
+
+
+class BuildExtensions(build_ext):
+    """Notes beside the extensions which torch they were built against."""
+
+    def run(self) -> None:
+        super().run()
+        folder = Path(self.get_ext_fullpath("intgrad._core")).parent
+        facts = {
+            "VERSION": TORCH and TORCH.version,
+            "CUDA": TORCH and TORCH.cuda,
+            "CXX11_ABI": TORCH and TORCH.cxx11_abi,
+        }
+        lines = ['"""Written by setup.py: the torch that intgrad._torch was built against."""', ""]
+        lines += [f"{name} = {value!r}" for name, value in facts.items()]
+        (folder / "_torch_build.py").write_text("\n".join(lines) + "\n")
+
+
+setup(
+    ext_modules=[core_extension()] + ([torch_extension(TORCH)] if TORCH else []),
+    cmdclass={"build_ext": BuildExtensions},
+    # pip builds in the source tree, where objects of another torch would be taken for fresh.
+    options={"build": {"build_base": f"build/{'torch-' + TORCH.version if TORCH else 'core'}"}},
+)
