@@ -19,7 +19,7 @@ def require(module: str, package: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.split(".")[0]:
+        if (error.name or "").split(".")[0] != module.split(".")[0]:
             raise
         raise ImportError(
             f"{purpose} needs {package}, which is not installed: pip install {package}"

