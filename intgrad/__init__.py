@@ -16,8 +16,10 @@ from .attribution import (
     integrated_gradients,
     random_baseline_integrated_gradients,
 )
+from .backend import BackendError
 from .images import load_image
-from .model import BackendError, Model, load_model
+from .loading import load_model
+from .model import Model
 
 __version__ = "0.1.0"
 

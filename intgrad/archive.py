@@ -36,25 +36,24 @@ def check_archive(archive: bytes, name: str, sha256: str | None) -> dict[str, An
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
             damaged = zipped.testzip()
-            names = zipped.namelist()
-            if damaged is None and any(n.endswith("/constants.pkl") for n in names):
-                return _read_metadata(zipped, names, name)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
+            members = zipped.namelist()
+            own = [member for member in members if member.endswith(f"/extra/{METADATA}")]
+            metadata = zipped.read(own[0]) if own and damaged is None else None
+    except Exception as error:  # zipfile answers damage with nearly any of them
         raise ModelError(f"{name} is no TorchScript archive, or is damaged: {error}") from error
     if damaged is not None:
         raise ModelError(f"{name} is damaged: the checksum of {damaged!r} does not match")
-    raise ModelError(
-        f"{name} is no TorchScript archive (torch.save was perhaps used to write it):"
-        " torch.jit.save(torch.jit.trace(model.eval(), example), path) writes one"
-    )
+    if not any(member.endswith("/constants.pkl") for member in members):
+        raise ModelError(
+            f"{name} is no TorchScript archive (torch.save was perhaps used to write it):"
+            " torch.jit.save(torch.jit.trace(model.eval(), example), path) writes one"
+        )
+    return None if metadata is None else _parse_metadata(metadata, name)
 
 
-def _read_metadata(zipped: zipfile.ZipFile, names: list[str], name: str) -> dict[str, Any] | None:
-    found = [n for n in names if n.endswith(f"/extra/{METADATA}")]
-    if not found:
-        return None
+def _parse_metadata(text: bytes, name: str) -> dict[str, Any]:
     try:
-        metadata = json.loads(zipped.read(found[0]))
+        metadata = json.loads(text)
         if metadata["format"] != 1:
             raise ModelError(
                 f"{name} was written by a newer intgrad (format {metadata['format']!r}):"

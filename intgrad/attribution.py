@@ -321,9 +321,7 @@ def random_baseline_integrated_gradients(
     return integrated_gradients(model, images, targets, baseline=draws, seed=seed, **options)
 
 
-def _check_numbers(
-    steps: Any, batch_size: Any, seed: Any
-) -> tuple[int, int | None, int | None]:
+def _check_numbers(steps: Any, batch_size: Any, seed: Any) -> tuple[int, int | None, int | None]:
     steps = check_int(steps, "steps")
     if steps > MAX_STEPS:
         raise ValueError(f"steps must be at most {MAX_STEPS}, got {steps}")

@@ -13,7 +13,8 @@ from .archive import check_archive
 from .attribution import RULES, AttributionInfo, integrated_gradients
 from .figures import draw_explanation
 from .images import load_image
-from .model import OUTPUTS, Model, load_model
+from .loading import load_model
+from .model import OUTPUTS, Model
 
 EXAMPLES = """examples:
   intgrad convert imagenet xception.pt          download Keras's ImageNet Xception (88 MB)
@@ -73,7 +74,9 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         metavar=("HEIGHT", "WIDTH"),
         help="what the archive will take (default: the model's own, or 299 299)",
     )
-    parser.add_argument("--labels", help="class names: a list with commas, or a file with a line each")
+    parser.add_argument(
+        "--labels", help="class names: a list with commas, or a file with a line each"
+    )
     parser.add_argument(
         "--hidden-activation", help="between the dense layers of a weights-only file with several"
     )
@@ -118,7 +121,9 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 def _info(options: argparse.Namespace) -> None:
     metadata = check_archive(options.model.read_bytes(), str(options.model), None)
     if metadata is None:
-        print(f"{options.model}: a TorchScript archive without intgrad.json; load_model needs to be")
+        print(
+            f"{options.model}: a TorchScript archive without intgrad.json; load_model needs to be"
+        )
         print("told its preprocess, input_size and scores")
         return
     labels = metadata.get("labels")
@@ -186,5 +191,3 @@ def _report(info: AttributionInfo, name: str) -> list[str]:
         f"completeness gap: {info.delta:+.4g}, of {info.score - info.baseline_score:.4g}",
         f"time: {info.seconds:.1f} s for {info.evaluations} gradients on {info.device}",
     ]
-
-

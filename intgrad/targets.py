@@ -81,7 +81,9 @@ def _class_index(target: Any, labels: Sequence[str] | None, num_classes: int | N
     # Without a number of classes the core finds out at the first batch; int64 is its limit.
     limit = num_classes if num_classes is not None else 2**63
     if not 0 <= index < limit:
-        known = f"the model has {limit} classes, 0 to {limit - 1}" if num_classes else "not an index"
+        known = (
+            f"the model has {limit} classes, 0 to {limit - 1}" if num_classes else "not an index"
+        )
         raise IndexError(f"target {index} is out of range: {known}")
     return index
 

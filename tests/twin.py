@@ -1,5 +1,7 @@
 """The engine in plain NumPy and double precision: what every result is compared with."""
 
+import itertools
+
 import numpy as np
 
 
@@ -8,7 +10,7 @@ def relative(error, of):
 
 
 def integrate(function, image, baselines, target, alphas, weights, half_weights=None, sample=False):
-    """Integrated gradients of one image and target over a stack of baselines, with all its errors."""
+    """Integrated gradients of one image and target over a stack of baselines, with errors."""
     image = image.astype(np.float64)
     runs, differences, variances, jumps = [], [], [], []
     for baseline in baselines.astype(np.float64):
@@ -47,7 +49,7 @@ def half_weights(alphas):
     if kept[-1] != len(alphas) - 1:
         kept.append(len(alphas) - 1)
     weights = np.zeros(len(alphas))
-    for a, b in zip(kept[:-1], kept[1:], strict=True):
+    for a, b in itertools.pairwise(kept):
         weights[[a, b]] += (alphas[b] - alphas[a]) / 2
     return weights
 

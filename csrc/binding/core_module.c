@@ -140,7 +140,8 @@ static int between_batches(void *context, size_t done, size_t total)
     const PyGILState_STATE gil = PyGILState_Ensure();
     int stop = PyErr_CheckSignals();
     if (!stop && context) {
-        PyObject *result = PyObject_CallFunction(context, "nn", (Py_ssize_t)done, (Py_ssize_t)total);
+        PyObject *result =
+            PyObject_CallFunction(context, "nn", (Py_ssize_t)done, (Py_ssize_t)total);
         stop = result == NULL;
         Py_XDECREF(result);
     }
@@ -155,10 +156,11 @@ static void *to_context(PyObject *progress)
 
 /* ---- Rules --------------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(nodes_doc,
-             "nodes(rule, steps)\n--\n\n"
-             "(alphas, weights, half_weights) of a quadrature rule on [0, 1]; half_weights is None\n"
-             "where the rule has no error estimate.");
+PyDoc_STRVAR(
+    nodes_doc,
+    "nodes(rule, steps)\n--\n\n"
+    "(alphas, weights, half_weights) of a quadrature rule on [0, 1]; half_weights is None\n"
+    "where the rule has no error estimate.");
 
 static PyObject *core_nodes(PyObject *module, PyObject *args)
 {
@@ -236,9 +238,8 @@ static PyObject *core_callable_model(PyObject *module, PyObject *function)
     return ig_callable_handle(function, get_state(module)->model_error);
 }
 
-PyDoc_STRVAR(describe_doc,
-             "describe(model, height, width, channels)\n--\n\n"
-             "(number of classes, device), from one black picture.");
+PyDoc_STRVAR(describe_doc, "describe(model, height, width, channels)\n--\n\n"
+                           "(number of classes, device), from one black picture.");
 
 static PyObject *core_describe(PyObject *module, PyObject *args)
 {
@@ -256,19 +257,17 @@ static PyObject *core_describe(PyObject *module, PyObject *args)
     ig_description about;
     ig_error error;
     ig_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = handle->backend->describe(handle->model, shape, &about, &error);
-    Py_END_ALLOW_THREADS
-    if (status != IG_OK) {
+    Py_BEGIN_ALLOW_THREADS status = handle->backend->describe(handle->model, shape, &about, &error);
+    Py_END_ALLOW_THREADS if (status != IG_OK)
+    {
         ig_raise(&error, get_state(module)->model_error);
         return NULL;
     }
     return Py_BuildValue("ns", (Py_ssize_t)about.num_classes, about.device);
 }
 
-PyDoc_STRVAR(scores_doc,
-             "scores(model, images, num_classes, output, batch_size, progress)\n--\n\n"
-             "F of every class, (N, K) float32, of images (N, H, W, C) float32.");
+PyDoc_STRVAR(scores_doc, "scores(model, images, num_classes, output, batch_size, progress)\n--\n\n"
+                         "F of every class, (N, K) float32, of images (N, H, W, C) float32.");
 
 static PyObject *core_scores(PyObject *module, PyObject *args)
 {
@@ -294,11 +293,10 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
                              output,          between_batches, to_context(progress)};
     size_t batch = (size_t)batch_size;
     ig_error error = {IG_OK, ""};
-    Py_BEGIN_ALLOW_THREADS
-    ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], (size_t)num_classes, &batch,
-              PyArray_DATA((PyArrayObject *)result), &error);
-    Py_END_ALLOW_THREADS
-    ig_raise(&error, get_state(module)->model_error);
+    Py_BEGIN_ALLOW_THREADS ig_scores(&work, PyArray_DATA(images), (size_t)dims[0],
+                                     (size_t)num_classes, &batch,
+                                     PyArray_DATA((PyArrayObject *)result), &error);
+    Py_END_ALLOW_THREADS ig_raise(&error, get_state(module)->model_error);
     if (PyErr_Occurred())
         Py_CLEAR(result);
 
@@ -346,11 +344,10 @@ static PyObject *core_gradients(PyObject *module, PyObject *args)
                              output,          between_batches, to_context(progress)};
     size_t batch = (size_t)(batch_size < dims[0] ? batch_size : dims[0]);
     ig_error error = {IG_OK, ""};
-    Py_BEGIN_ALLOW_THREADS
-    ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
-                 (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
-    Py_END_ALLOW_THREADS
-    ig_raise(&error, get_state(module)->model_error);
+    Py_BEGIN_ALLOW_THREADS ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0],
+                                        PyArray_DATA(targets), (size_t)dims[1], &batch,
+                                        PyArray_DATA((PyArrayObject *)result), &error);
+    Py_END_ALLOW_THREADS ig_raise(&error, get_state(module)->model_error);
     if (PyErr_Occurred())
         Py_CLEAR(result);
 
@@ -501,18 +498,15 @@ static PyObject *core_integrate(PyObject *module, PyObject *args)
     };
     ig_error error;
     ig_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = ig_integrate(handle->backend, handle->model, &request, between_batches,
-                          to_context(progress), &result, &error);
-    Py_END_ALLOW_THREADS
-    if (status == IG_OK)
-        answer = Py_BuildValue(
-            "{sO sO sO sO sO sO sO sn}", "attributions", a.attributions, "error_map",
-            error_map ? (PyObject *)a.error_map : Py_None, "scores", a.scores, "baseline_scores",
-            a.baseline_scores, "sums", a.sums, "quadrature_error", a.quadrature_error,
-            "baseline_error", a.baseline_error, "batch_size", (Py_ssize_t)result.batch_size);
-    else if (status != IG_PENDING)
-        ig_raise(&error, get_state(module)->model_error);
+    Py_BEGIN_ALLOW_THREADS status =
+        ig_integrate(handle->backend, handle->model, &request, between_batches,
+                     to_context(progress), &result, &error);
+    Py_END_ALLOW_THREADS if (status == IG_OK) answer = Py_BuildValue(
+        "{sO sO sO sO sO sO sO sn}", "attributions", a.attributions, "error_map",
+        error_map ? (PyObject *)a.error_map : Py_None, "scores", a.scores, "baseline_scores",
+        a.baseline_scores, "sums", a.sums, "quadrature_error", a.quadrature_error, "baseline_error",
+        a.baseline_error, "batch_size", (Py_ssize_t)result.batch_size);
+    else if (status != IG_PENDING) ig_raise(&error, get_state(module)->model_error);
 
 done:
     release_integration(&a);
@@ -543,8 +537,8 @@ static int core_exec(PyObject *module)
     if (PyArray_ImportNumPyAPI() < 0)
         return -1;
     core_state *state = get_state(module);
-    state->model_error = PyErr_NewExceptionWithDoc("intgrad.ModelError", model_error_doc,
-                                                   PyExc_ValueError, NULL);
+    state->model_error =
+        PyErr_NewExceptionWithDoc("intgrad.ModelError", model_error_doc, PyExc_ValueError, NULL);
     if (!state->model_error)
         return -1;
     return PyModule_AddObjectRef(module, "ModelError", state->model_error);

@@ -6,10 +6,11 @@
 
 #include "../torch/torch_backend.h"
 
-namespace {
+namespace
+{
 
 struct State {
-    PyObject *model_error;  // intgrad.ModelError, owned
+    PyObject *model_error; // intgrad.ModelError, owned
 };
 
 // Fills `values` from a sequence of floats; false with an exception set.
@@ -24,10 +25,11 @@ bool to_floats(PyObject *sequence, std::vector<float> &values)
     return !PyErr_Occurred();
 }
 
-PyDoc_STRVAR(load_doc,
-             "load(archive, device, scale, offset, gives_probabilities, bfloat16)\n--\n\n"
-             "A model handle over the bytes of a TorchScript archive; scale and offset are equally\n"
-             "long sequences, empty where the graph does its own preprocessing.");
+PyDoc_STRVAR(
+    load_doc,
+    "load(archive, device, scale, offset, gives_probabilities, bfloat16)\n--\n\n"
+    "A model handle over the bytes of a TorchScript archive; scale and offset are equally\n"
+    "long sequences, empty where the graph does its own preprocessing.");
 
 PyObject *torch_load(PyObject *module, PyObject *args)
 {
@@ -42,20 +44,21 @@ PyObject *torch_load(PyObject *module, PyObject *args)
     std::vector<float> scale, offset;
     if (to_floats(scale_object, scale) && to_floats(offset_object, offset)) {
         const ig_torch_options options = {
-            archive.buf,         static_cast<size_t>(archive.len), device,   scale.data(),
-            offset.data(),       scale.size(),                     gives_probabilities,
+            archive.buf,
+            static_cast<size_t>(archive.len),
+            device,
+            scale.data(),
+            offset.data(),
+            scale.size(),
+            gives_probabilities,
             bfloat16,
         };
         ig_model *model = nullptr;
         ig_error error;
         ig_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = ig_torch_load(&options, &model, &error);
-        Py_END_ALLOW_THREADS
-        if (status == IG_OK)
-            handle = ig_handle_new(ig_torch_backend(), model);
-        else
-            ig_raise(&error, static_cast<State *>(PyModule_GetState(module))->model_error);
+        Py_BEGIN_ALLOW_THREADS status = ig_torch_load(&options, &model, &error);
+        Py_END_ALLOW_THREADS if (status == IG_OK) handle = ig_handle_new(ig_torch_backend(), model);
+        else ig_raise(&error, static_cast<State *>(PyModule_GetState(module))->model_error);
     }
     PyBuffer_Release(&archive);
     return handle;
@@ -101,12 +104,18 @@ PyModuleDef_Slot slots[] = {
 };
 
 PyModuleDef torch_module = {
-    PyModuleDef_HEAD_INIT, "intgrad._torch", "TorchScript models for the core of intgrad.",
-    sizeof(State),         methods,          slots,
-    traverse,              clear,            nullptr,
+    PyModuleDef_HEAD_INIT,
+    "intgrad._torch",
+    "TorchScript models for the core of intgrad.",
+    sizeof(State),
+    methods,
+    slots,
+    traverse,
+    clear,
+    nullptr,
 };
 
-}  // namespace
+} // namespace
 
 PyMODINIT_FUNC PyInit__torch(void)
 {

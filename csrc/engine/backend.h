@@ -9,7 +9,8 @@
  *     backend->describe(model, shape, &about, &error);            // runs one black picture
  *     backend->scores(model, pixels, n, shape, IG_SOFTMAX, ret_scores, &error);
  *     ig_pick pick = {.row = 0, .target = 3};
- *     backend->gradients(model, pixels, n, shape, &pick, 1, IG_LOGIT, &value, ret_gradients, &error);
+ *     backend->gradients(model, pixels, n, shape, &pick, 1, IG_LOGIT, &value, ret_gradients,
+ * &error);
  *
  * Rules of the door:
  *   - Pictures are (n, H, W, C) float32, C contiguous, 0..255. Preprocessing is the backend's.

@@ -25,23 +25,23 @@ static int cancelled(const ig_batches *work, size_t done, size_t total)
     return work->between && work->between(work->context, done, total);
 }
 
-ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
-                    size_t num_classes, size_t *batch_size, float *ret_scores, ig_error *error)
+ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count, size_t num_classes,
+                    size_t *batch_size, float *ret_scores, ig_error *error)
 {
     const size_t size = ig_shape_size(work->shape);
     for (size_t from = 0; from < count;) {
         const size_t n = smaller(count - from, *batch_size);
         float *scores = ret_scores + from * num_classes;
-        const ig_status status =
-            work->backend->scores(work->model, pictures + from * size, n, work->shape,
-                                  work->output, scores, error);
+        const ig_status status = work->backend->scores(work->model, pictures + from * size, n,
+                                                       work->shape, work->output, scores, error);
         if (status == IG_NO_MEMORY && ig_halve_batch(work->backend, work->model, n, batch_size))
             continue;
         if (status != IG_OK)
             return status;
         size_t at;
         if (!ig_all_finite(scores, n * num_classes, &at))
-            return ig_fail(error, IG_MODEL_FAILED, "image %zu: the model's score of class %zu is %g",
+            return ig_fail(error, IG_MODEL_FAILED,
+                           "image %zu: the model's score of class %zu is %g",
                            from + at / num_classes, at % num_classes, (double)scores[at]);
         from += n;
         if (cancelled(work, from, count))
@@ -67,8 +67,8 @@ ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t cou
         for (size_t j = 0; j < m; j++)
             picks[j] = (ig_pick){j / target_count, targets[from * target_count + j]};
         float *gradients = ret_gradients + from * target_count * size;
-        status = work->backend->gradients(work->model, pictures + from * size, n, work->shape, picks,
-                                          m, work->output, values, gradients, error);
+        status = work->backend->gradients(work->model, pictures + from * size, n, work->shape,
+                                          picks, m, work->output, values, gradients, error);
         if (status == IG_NO_MEMORY && ig_halve_batch(work->backend, work->model, n, batch_size)) {
             status = IG_OK;
             continue;

@@ -22,8 +22,8 @@ typedef struct {
 } ig_batches;
 
 /* ret_scores (count, num_classes). */
-ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
-                    size_t num_classes, size_t *batch_size, float *ret_scores, ig_error *error);
+ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count, size_t num_classes,
+                    size_t *batch_size, float *ret_scores, ig_error *error);
 
 /* Gradients at the pictures themselves: targets (count, target_count), ret_gradients
  * (count, target_count, H, W, C). */

@@ -18,10 +18,10 @@
 
 typedef struct {
     size_t image;
-    size_t issued, settled; /* points, of baseline_count * nodes.count */
-    size_t path;            /* the path that points are being issued of */
+    size_t issued, settled;  /* points, of baseline_count * nodes.count */
+    size_t path;             /* the path that points are being issued of */
     ig_expectation expected; /* summed over its paths: what T - T_half says of the error */
-    ig_path_totals totals;  /* each for all targets, one after the other */
+    ig_path_totals totals;   /* each for all targets, one after the other */
 } job;
 
 /* Where a point of a batch came from. */
@@ -39,11 +39,11 @@ typedef struct {
     ig_paths *paths;
     size_t size;           /* of a picture */
     size_t points_per_job; /* baselines x nodes */
-    int retain;            /* gradients are kept: the nodes are uneven, so that their jumps matter */
-    ig_weights *weights;   /* of the nodes */
-    double *jump_norms;    /* scratch: those of one path */
-    size_t batch_size;     /* capacity of the arrays below, and the size a batch starts with */
-    job **jobs;            /* active_count in work, oldest first, then those to be used again */
+    int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
+    ig_weights *weights; /* of the nodes */
+    double *jump_norms;  /* scratch: those of one path */
+    size_t batch_size;   /* capacity of the arrays below, and the size a batch starts with */
+    job **jobs;          /* active_count in work, oldest first, then those to be used again */
     size_t job_count, active_count, next_image;
     ig_point *points;
     origin *origins;
@@ -111,8 +111,8 @@ static void set_weights(const ig_nodes *nodes, ig_weights *ret_weights)
 
 static int evenly_spaced(const ig_nodes *nodes)
 {
-    const double width = (nodes->alphas[nodes->count - 1] - nodes->alphas[0]) /
-                         (double)(nodes->count - 1);
+    const double width =
+        (nodes->alphas[nodes->count - 1] - nodes->alphas[0]) / (double)(nodes->count - 1);
     for (size_t k = 1; k < nodes->count; k++)
         if (fabs(nodes->alphas[k] - nodes->alphas[k - 1] - width) > 1e-9 * width)
             return 0;
@@ -208,11 +208,11 @@ static ig_status issue_point(schedule *s, job *owner, size_t slot, ig_error *err
     const size_t baseline = owner->issued / request->nodes.count;
     const size_t node = owner->issued % request->nodes.count;
     if (node == 0) {
-        const ig_status status = s->store->open(
-            s->paths, request->images + owner->image * s->size,
-            baseline_of(s, owner->image, baseline),
-            request->targets + owner->image * request->target_count, s->retain, &owner->path,
-            error);
+        const ig_status status =
+            s->store->open(s->paths, request->images + owner->image * s->size,
+                           baseline_of(s, owner->image, baseline),
+                           request->targets + owner->image * request->target_count, s->retain,
+                           &owner->path, error);
         if (status != IG_OK)
             return status;
     }
@@ -260,12 +260,11 @@ static ig_status evaluate_batch(schedule *s, size_t n, ig_error *error)
     for (size_t from = 0; from < n;) {
         const size_t m = n - from < *batch_size ? n - from : *batch_size;
         size_t done, point;
-        const ig_status status = s->store->evaluate(s->paths, s->points + from, m,
-                                                    s->values + from * targets, &done, &point, error);
+        const ig_status status = s->store->evaluate(
+            s->paths, s->points + from, m, s->values + from * targets, &done, &point, error);
         if (status == IG_OK) {
             from += m;
-        } else if (status == IG_NO_MEMORY &&
-                   ig_halve_batch(s->backend, s->model, m, batch_size)) {
+        } else if (status == IG_NO_MEMORY && ig_halve_batch(s->backend, s->model, m, batch_size)) {
             from += done;
         } else {
             if (point < m)
@@ -295,11 +294,10 @@ static void fold_targets(const schedule *s, const job *owner, size_t baseline)
 {
     for (size_t t = 0; t < s->request->target_count; t++) {
         const size_t offset = t * s->size;
-        ig_path_fold(s->request->images + owner->image * s->size,
-                     baseline_of(s, owner->image, baseline), s->sums.sum + offset,
-                     s->sums.half ? s->sums.half + offset : NULL,
-                     s->sums.jumps ? s->sums.jumps + offset : NULL, s->size,
-                     totals_of(s, owner, t));
+        ig_path_fold(
+            s->request->images + owner->image * s->size, baseline_of(s, owner->image, baseline),
+            s->sums.sum + offset, s->sums.half ? s->sums.half + offset : NULL,
+            s->sums.jumps ? s->sums.jumps + offset : NULL, s->size, totals_of(s, owner, t));
     }
 }
 
@@ -314,8 +312,8 @@ static ig_status fold_path(schedule *s, job *owner, size_t baseline, size_t path
         status = s->store->read(s->paths, path, s->retain ? s->weights : NULL, s->sums, error);
     if (status != IG_OK)
         return status;
-    const ig_expectation expected = ig_trapezoid_expectation(
-        nodes->alphas, nodes->count, s->retain ? s->jump_norms : NULL);
+    const ig_expectation expected =
+        ig_trapezoid_expectation(nodes->alphas, nodes->count, s->retain ? s->jump_norms : NULL);
     owner->expected.error += expected.error;
     owner->expected.difference += expected.difference;
     fold_targets(s, owner, baseline);
@@ -465,9 +463,12 @@ static ig_status score_ends(schedule *s, ig_error *error)
     const ig_request *request = s->request;
     const size_t m = request->baseline_count;
     const end_points images = {request->images, request->image_count, 1, 0, 1.0, s->result->scores};
-    const end_points baselines = {
-        request->baselines, request->baselines_are_shared ? m : m * request->image_count, m,
-        request->baselines_are_shared, 1.0 / (double)m, s->result->baseline_scores};
+    const end_points baselines = {request->baselines,
+                                  request->baselines_are_shared ? m : m * request->image_count,
+                                  m,
+                                  request->baselines_are_shared,
+                                  1.0 / (double)m,
+                                  s->result->baseline_scores};
     ig_status status = IG_OK;
     if (request->nodes.alphas[request->nodes.count - 1] != 1.0)
         status = score_pictures(s, &images, error);

@@ -24,14 +24,14 @@ typedef struct {
 typedef struct {
     ig_shape shape;
     ig_output output;
-    size_t image_count;        /* N */
-    size_t baseline_count;     /* M, of each image */
-    size_t target_count;       /* T, of each image */
-    const float *images;       /* (N, H, W, C) */
-    const float *baselines;    /* (N, M, H, W, C), or (M, H, W, C) for all images */
-    int baselines_are_shared;  /* the latter */
+    size_t image_count;         /* N */
+    size_t baseline_count;      /* M, of each image */
+    size_t target_count;        /* T, of each image */
+    const float *images;        /* (N, H, W, C) */
+    const float *baselines;     /* (N, M, H, W, C), or (M, H, W, C) for all images */
+    int baselines_are_shared;   /* the latter */
     int baselines_are_a_sample; /* drawn at random: their spread belongs into the error map */
-    const int64_t *targets;    /* (N, T) */
+    const int64_t *targets;     /* (N, T) */
     ig_nodes nodes;
     size_t batch_size; /* points evaluated together */
 } ig_request;

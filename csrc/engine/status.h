@@ -21,8 +21,8 @@ extern "C" {
 
 typedef enum {
     IG_OK = 0,
-    IG_NO_MEMORY,    /* host or device memory is short: the engine trims, halves the batch, retries */
-    IG_INVALID,      /* an argument that only the layer below could judge */
+    IG_NO_MEMORY, /* host or device memory is short: the engine trims, halves the batch, retries */
+    IG_INVALID,   /* an argument that only the layer below could judge */
     IG_OUT_OF_RANGE, /* a target that the model does not have */
     IG_MODEL_FAILED, /* the model raised, or gave the wrong shape, NaN or inf */
     IG_PENDING       /* a Python exception is already set and must propagate unchanged */

@@ -29,11 +29,12 @@ struct ig_model {
     torch::jit::Module module;
     at::Device device;
     at::ScalarType precision;
-    at::Tensor scale, offset;  // (1, C, 1, 1) or (1), undefined where the graph preprocesses
+    at::Tensor scale, offset; // (1, C, 1, 1) or (1), undefined where the graph preprocesses
     bool gives_probabilities;
 };
 
-namespace {
+namespace
+{
 
 // ---- Errors ------------------------------------------------------------------------------------
 
@@ -85,7 +86,8 @@ ig_status guarded(ig_error *error, const Body &body) noexcept
 // On CUDA torch computes float32 convolutions in TF32 unless told otherwise, by switches of the
 // whole process. While one of our calls runs they are off, and then what they were before; calls
 // that overlap share one saved state.
-class IeeeGuard {
+class IeeeGuard
+{
   public:
     explicit IeeeGuard(const at::Device &device) : active_(device.is_cuda())
     {
@@ -135,11 +137,11 @@ class IeeeGuard {
 // The caller's NHWC buffer seen as the NCHW tensor that models take; on the CPU nothing is copied.
 at::Tensor view_pictures(const ig_model &model, const float *pixels, size_t n, ig_shape shape)
 {
-    const auto nhwc = at::from_blob(
-        const_cast<float *>(pixels),
-        {static_cast<int64_t>(n), static_cast<int64_t>(shape.height),
-         static_cast<int64_t>(shape.width), static_cast<int64_t>(shape.channels)},
-        at::kFloat);
+    const auto nhwc =
+        at::from_blob(const_cast<float *>(pixels),
+                      {static_cast<int64_t>(n), static_cast<int64_t>(shape.height),
+                       static_cast<int64_t>(shape.width), static_cast<int64_t>(shape.channels)},
+                      at::kFloat);
     return nhwc.permute({0, 3, 1, 2}).to(model.device);
 }
 
@@ -196,7 +198,7 @@ at::Tensor forward_only(ig_model &model, const float *pixels, size_t n, ig_shape
 
 // Picks of one backward pass: at most one a picture, since gradients of a batch's rows add up.
 struct Round {
-    std::vector<int64_t> rows, targets, places;  // places: where in the caller's list
+    std::vector<int64_t> rows, targets, places; // places: where in the caller's list
 };
 
 std::vector<Round> split_into_rounds(const ig_pick *picks, size_t m)
@@ -217,7 +219,8 @@ std::vector<Round> split_into_rounds(const ig_pick *picks, size_t m)
 // A long tensor over `values`, which must outlive it unless the device copies it.
 at::Tensor index_tensor(std::vector<int64_t> &values, const at::Device &device)
 {
-    return at::from_blob(values.data(), {static_cast<int64_t>(values.size())}, at::kLong).to(device);
+    return at::from_blob(values.data(), {static_cast<int64_t>(values.size())}, at::kLong)
+        .to(device);
 }
 
 // Writes the gradient of one round, an NCHW tensor in channels-last layout, straight into the
@@ -229,11 +232,11 @@ void store_gradient(const ig_model &model, const Round &round, at::Tensor gradie
     if (model.scale.defined())
         gradient = gradient.to(at::kFloat).mul(model.scale);
     for (size_t j = 0; j < round.rows.size(); j++) {
-        auto place = at::from_blob(ret_gradients + round.places[j] * size,
-                                   {static_cast<int64_t>(shape.height),
-                                    static_cast<int64_t>(shape.width),
-                                    static_cast<int64_t>(shape.channels)},
-                                   at::kFloat);
+        auto place =
+            at::from_blob(ret_gradients + round.places[j] * size,
+                          {static_cast<int64_t>(shape.height), static_cast<int64_t>(shape.width),
+                           static_cast<int64_t>(shape.channels)},
+                          at::kFloat);
         place.copy_(gradient[round.rows[j]].permute({1, 2, 0}));
     }
 }
@@ -242,10 +245,9 @@ ig_status check_targets(const ig_pick *picks, size_t m, int64_t num_classes, ig_
 {
     for (size_t j = 0; j < m; j++)
         if (picks[j].target < 0 || picks[j].target >= num_classes)
-            return ig_fail(error, IG_OUT_OF_RANGE,
-                           "target %lld is out of range: the model has %lld classes",
-                           static_cast<long long>(picks[j].target),
-                           static_cast<long long>(num_classes));
+            return ig_fail(
+                error, IG_OUT_OF_RANGE, "target %lld is out of range: the model has %lld classes",
+                static_cast<long long>(picks[j].target), static_cast<long long>(num_classes));
     return IG_OK;
 }
 
@@ -264,12 +266,11 @@ ig_status run_gradients(ig_model &model, const float *pixels, size_t n, ig_shape
     auto rounds = split_into_rounds(picks, m);
     for (size_t r = 0; r < rounds.size(); r++) {
         auto &round = rounds[r];
-        const auto picked =
-            scores.index({index_tensor(round.rows, scores.device()),
-                          index_tensor(round.targets, scores.device())});
+        const auto picked = scores.index({index_tensor(round.rows, scores.device()),
+                                          index_tensor(round.targets, scores.device())});
         const bool more = r + 1 < rounds.size();
-        const auto gradient = torch::autograd::grad({picked}, {input}, {at::ones_like(picked)}, more,
-                                                    false, /*allow_unused=*/true)[0];
+        const auto gradient = torch::autograd::grad({picked}, {input}, {at::ones_like(picked)},
+                                                    more, false, /*allow_unused=*/true)[0];
         TORCH_CHECK(gradient.defined(), "the scores have no gradient path to the image");
         const auto values = picked.detach().to(at::kCPU).contiguous();
         for (size_t j = 0; j < round.places.size(); j++)
@@ -282,9 +283,11 @@ ig_status run_gradients(ig_model &model, const float *pixels, size_t n, ig_shape
 // ---- Loading -----------------------------------------------------------------------------------
 
 // Lets libtorch read the caller's bytes without a copy.
-class MemoryReader final : public caffe2::serialize::ReadAdapterInterface {
+class MemoryReader final : public caffe2::serialize::ReadAdapterInterface
+{
   public:
-    MemoryReader(const void *data, size_t size) : data_(static_cast<const char *>(data)), size_(size)
+    MemoryReader(const void *data, size_t size)
+        : data_(static_cast<const char *>(data)), size_(size)
     {
     }
     size_t size() const override { return size_; }
@@ -304,9 +307,9 @@ class MemoryReader final : public caffe2::serialize::ReadAdapterInterface {
 
 at::Tensor affine_tensor(const float *values, size_t count, const at::Device &device)
 {
-    const auto tensor = at::from_blob(const_cast<float *>(values), {static_cast<int64_t>(count)},
-                                      at::kFloat)
-                            .clone();
+    const auto tensor =
+        at::from_blob(const_cast<float *>(values), {static_cast<int64_t>(count)}, at::kFloat)
+            .clone();
     return tensor.view({1, static_cast<int64_t>(count), 1, 1}).to(device);
 }
 
@@ -356,7 +359,8 @@ ig_status scores(ig_model *model, const float *pixels, size_t n, ig_shape shape,
     return guarded(error, [&] {
         const torch::jit::GraphOptimizerEnabledGuard no_profiling(false);
         const IeeeGuard ieee(model->device);
-        const auto values = forward_only(*model, pixels, n, shape, output).to(at::kCPU).contiguous();
+        const auto values =
+            forward_only(*model, pixels, n, shape, output).to(at::kCPU).contiguous();
         std::memcpy(ret_scores, values.data_ptr<float>(), values.nbytes());
         return IG_OK;
     });
@@ -388,7 +392,7 @@ const ig_backend torch_backend = {
     IG_ABI_VERSION, sizeof(ig_backend), describe, scores, gradients, trim, destroy, nullptr,
 };
 
-}  // namespace
+} // namespace
 
 extern "C" ig_status ig_torch_load(const ig_torch_options *options, ig_model **ret_model,
                                    ig_error *error)

@@ -13,12 +13,12 @@ import intgrad
 SHAPE = (6, 5, 3)
 
 
-class Sentinel(Exception):
+class SentinelError(Exception):
     """Raised by a model that must not be reached."""
 
 
 def unreachable(batch, targets):
-    raise Sentinel
+    raise SentinelError
 
 
 def load(function=unreachable, **options):
@@ -77,7 +77,7 @@ def test_pixels_must_be_finite_in_float32(bad):
         (3, IndexError, "3 is out of range"),
         (1.0, TypeError, "int or a label, got 1.0"),
         (True, TypeError, "got True"),
-        (None, Sentinel, "^$"),  # needs the model's scores
+        (None, SentinelError, "^$"),  # needs the model's scores
         ({0}, TypeError, "got {0}"),
         ([0, 1], ValueError, "each of the 1 image, got 2 entries"),
         ([], ValueError, "got 0 entries"),

@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,15 +74,17 @@ def test_nan_and_inf_are_located_and_never_averaged(bad, shown, where):
         return scores, gradients
 
     name = "score is" if where == "scores" else "gradient holds"
-    with pytest.raises(intgrad.ModelError, match=f"image 1, baseline 0, alpha 0.25: .*{name} {shown}"):
+    with pytest.raises(
+        intgrad.ModelError, match=f"image 1, baseline 0, alpha 0.25: .*{name} {shown}"
+    ):
         explain(function, stack, steps=8, batch_size=5)
     name = "score of class 0 is" if where == "scores" else "gradient holds"
+    model = intgrad.load_model(function, output="logit")
+    ask = (
+        model.predict if where == "scores" else partial(model.gradients, targets=0, output="logit")
+    )
     with pytest.raises(intgrad.ModelError, match=f"image 1: the model's {name} {shown}"):
-        model = intgrad.load_model(function, output="logit")
-        if where == "scores":
-            model.predict(0.25 * stack)
-        else:
-            model.gradients(0.25 * stack, 0, output="logit")
+        ask(0.25 * stack)
 
 
 @pytest.mark.parametrize("call", range(1, 9))
@@ -105,7 +108,7 @@ def test_exceptions_propagate_unchanged_from_any_call(call, error):
 def test_exceptions_of_a_progress_callback_propagate_unchanged(monkeypatch):
     from intgrad import _optional
 
-    class Mine(Exception):
+    class MineError(Exception):
         pass
 
     class Bar:
@@ -115,13 +118,13 @@ def test_exceptions_of_a_progress_callback_propagate_unchanged(monkeypatch):
             assert total == 51
 
         def update(self, count):
-            raise Mine
+            raise MineError
 
         def close(self):
             pass
 
     monkeypatch.setattr(_optional, "require", lambda *names: type("tqdm", (), {"tqdm": Bar}))
-    with pytest.raises(Mine):
+    with pytest.raises(MineError):
         explain(Polynomial(1, SHAPE), progress=True)
 
 

@@ -79,7 +79,7 @@ def test_weights_sum_to_one(rule, steps):
     alphas, weights, half = _core.nodes(rule, steps)
     assert len(alphas) == len(weights) == steps + (rule == "trapezoid")
     assert (np.diff(alphas) > 0).all()
-    assert 0 <= alphas[0]
+    assert alphas[0] >= 0
     assert alphas[-1] <= 1
     assert weights.sum() == pytest.approx(1, abs=1e-13)
     assert (half is not None) == (rule == "trapezoid" and steps >= 2)
@@ -116,7 +116,7 @@ def test_number_of_gradients_is_what_the_rule_says(rule, baselines):
     stack = pixels((baselines, *SHAPE), seed=5)
     _, info = explain(function, pixels(SHAPE), rule=rule, steps=7, baseline=stack, batch_size=4)
     points = baselines * (8 if rule == "trapezoid" else 7)
-    # Rules without a node at an end ask for the score there, which a callable gives with a gradient.
+    # Where a rule has no node at an end, the score there is asked for by itself.
     ends = (rule not in ("trapezoid", "right")) + baselines * (rule not in ("trapezoid", "left"))
     assert info.evaluations == points
     assert function.evaluations == points + ends
@@ -156,8 +156,18 @@ def test_any_schedule_equals_the_twin(
     classes = np.random.default_rng(3).integers(0, 4, size=(images, targets))
     alphas, weights, half = _core.nodes(rule, steps)
     result = _core.integrate(
-        _core.callable_model(function), x, start, classes, alphas, weights, half, "logit",
-        batch_size, sample, half is not None, None,
+        _core.callable_model(function),
+        x,
+        start,
+        classes,
+        alphas,
+        weights,
+        half,
+        "logit",
+        batch_size,
+        sample,
+        half is not None,
+        None,
     )
     scores, _ = function(x, np.zeros(images, int))
     for i in range(images):

