@@ -4,7 +4,9 @@
 
 Every contender is a process of its own that has loaded the demo's Xception and waits. In each
 round they run one after the other, so that what slows the machine slows them all; the medians are
-compared. The first run of a process is its cold time, and the peak memory is that process's.
+compared. The first run of a process is its cold time; before each later one it runs a few points
+untimed, because what has lain idle for minutes may have been paged out. The peak memory is that
+process's.
 """
 
 import argparse
@@ -28,6 +30,7 @@ import demo_files  # noqa: E402
 CACHE = Path(os.environ.get("INTGRAD_CACHE", ROOT / ".cache"))
 FORK = 1
 BATCH_SIZES = (1, 2, 4, 8)  # that Captum is tuned over
+WARM_UP_STEPS = 3
 NAMES = {
     "intgrad": "intgrad",
     "captum": "Captum, default call",
@@ -36,7 +39,7 @@ NAMES = {
     **{f"captum-{n}": f"Captum, internal_batch_size={n}" for n in BATCH_SIZES},
 }
 
-# ---- Contenders: each returns a function of no arguments that gives the attributions -------------
+# ---- Contenders: each gives a function from the number of steps to the attributions ---------------
 
 
 def eager_model():
@@ -64,7 +67,7 @@ def to_nchw(image):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))[None]
 
 
-def prepare_intgrad(steps):
+def prepare_intgrad():
     import intgrad
     from intgrad import xception
 
@@ -75,29 +78,32 @@ def prepare_intgrad(steps):
     finally:
         archive.unlink(missing_ok=True)
     image = photograph()
-    return lambda: intgrad.integrated_gradients(model, image, FORK, steps=steps)
+    return lambda steps: intgrad.integrated_gradients(model, image, FORK, steps=steps)
 
 
-def prepare_captum(steps, batch_size=None):
+def prepare_captum(batch_size=None):
     from captum.attr import IntegratedGradients
 
     explainer = IntegratedGradients(eager_model())
     image = to_nchw(photograph())
-    options = {"n_steps": steps + 1, "method": "riemann_trapezoid", "target": FORK}
-    if batch_size is None:
-        options = {"n_steps": steps + 1, "target": FORK}  # as its documentation shows it
-    else:
-        options["internal_batch_size"] = batch_size
-    return lambda: np.moveaxis(explainer.attribute(image, **options)[0].numpy(), 0, -1)
+    options = {"target": FORK}  # alone, this is the call that its documentation shows
+    if batch_size is not None:
+        options |= {"method": "riemann_trapezoid", "internal_batch_size": batch_size}
+
+    def explain(steps):
+        found = explainer.attribute(image, n_steps=steps + 1, **options)
+        return np.moveaxis(found[0].numpy(), 0, -1)
+
+    return explain
 
 
-def prepare_loop(steps):
+def prepare_loop():
     """What people write themselves: a point at a time, the trapezoid's weights."""
     import torch
 
     model, image = eager_model(), to_nchw(photograph())
 
-    def explain():
+    def explain(steps):
         total = torch.zeros_like(image)
         for k in range(steps + 1):
             point = (image * (k / steps)).requires_grad_()
@@ -108,7 +114,7 @@ def prepare_loop(steps):
     return explain
 
 
-def prepare_limit(steps):
+def prepare_limit():
     """The multiplications of all points at the rate of a 2048^3 sgemm, and nothing else."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -116,7 +122,7 @@ def prepare_limit(steps):
     model = eager_model()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 3, 299, 299))
-    flops = 2 * counter.get_total_flops() * (steps + 1)  # as many again backward to the pixels
+    flops = 2 * counter.get_total_flops()  # of a point: as many again backward to the pixels
     a, b = torch.rand(2, 2048, 2048)
 
     def rate():
@@ -127,19 +133,19 @@ def prepare_limit(steps):
             times.append(time.perf_counter() - start)
         return 2 * 2048**3 / statistics.median(times)
 
-    return lambda: flops / rate()
+    return lambda steps: (steps + 1) * flops / rate()
 
 
-def prepare(name, steps):
+def prepare(name):
     if name.startswith("captum-"):
-        return prepare_captum(steps, int(name.removeprefix("captum-")))
+        return prepare_captum(int(name.removeprefix("captum-")))
     makers = {
         "intgrad": prepare_intgrad,
         "captum": prepare_captum,
         "loop": prepare_loop,
         "limit": prepare_limit,
     }
-    return makers[name](steps)
+    return makers[name]()
 
 
 # ---- Processes -----------------------------------------------------------------------------------
@@ -147,10 +153,12 @@ def prepare(name, steps):
 
 def serve(name, steps, folder):
     """Run once for each line on standard input, and answer with a line of JSON."""
-    explain = prepare(name, steps)
-    for _ in sys.stdin:
+    explain = prepare(name)
+    for turn, _ in enumerate(sys.stdin):
+        if turn:
+            explain(WARM_UP_STEPS)
         start = time.perf_counter()
-        result = explain()
+        result = explain(steps)
         seconds = time.perf_counter() - start
         if name == "limit":
             seconds = result  # what it would have taken
@@ -165,7 +173,10 @@ class Contender:
         command = [sys.executable, __file__, "--serve", name, "--steps", str(steps)]
         self.name, self.runs = name, []
         self.process = subprocess.Popen(
-            [*command, "--folder", str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, "--folder", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def run(self):
@@ -191,7 +202,10 @@ class Contender:
             "warm_s": warm,
             "peak_mib": self.runs[-1]["peak_mib"],
             "times_ours": statistics.median(
-                [mine / our["seconds"] for mine, our in zip(warm, ours.runs[1:] or ours.runs, strict=True)]
+                [
+                    mine / our["seconds"]
+                    for mine, our in zip(warm, ours.runs[1:] or ours.runs, strict=True)
+                ]
             ),
         }
 

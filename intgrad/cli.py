@@ -78,6 +78,13 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         "--labels", help="class names: a list with commas, or a file with a line each"
     )
     parser.add_argument(
+        "--preprocess",
+        type=float,
+        nargs=2,
+        metavar=("SCALE", "OFFSET"),
+        help="the model was trained on pixels * SCALE + OFFSET (default: 1/127.5 and -1)",
+    )
+    parser.add_argument(
         "--hidden-activation", help="between the dense layers of a weights-only file with several"
     )
     parser.set_defaults(run=_convert)
@@ -97,6 +104,7 @@ def _convert(options: argparse.Namespace) -> None:
         input_size=options.size and tuple(options.size),
         labels=labels,
         hidden_activation=options.hidden_activation,
+        preprocess=options.preprocess and tuple(options.preprocess),
     )
     size = " x ".join(map(str, metadata["input_size"]))
     print(f"{options.out}: Xception, {size} pixels -> {metadata['scores']}")

@@ -179,14 +179,12 @@ class Model:
         return resolve_targets(targets, len(batch), self.labels, self.num_classes)
 
     def _compute_scores(self, batch: Float32Array, output: str) -> Float32Array:
+        shape = batch.shape[1:]
         if self.num_classes is None:
-            self._learn_classes(batch.shape[1:])
-        size = self._batch_size(None, batch.shape[1:])
+            self.num_classes, _ = _core.describe(self._handle, *shape)
+            self._check_labels()
+        size = self._batch_size(None, shape)
         return _core.scores(self._handle, batch, self.num_classes, output, size, None)
-
-    def _learn_classes(self, shape: tuple[int, ...]) -> None:
-        self.num_classes, _ = _core.describe(self._handle, *shape)
-        self._check_labels()
 
     def _check_labels(self) -> None:
         if self.labels is not None and len(self.labels) != self.num_classes:

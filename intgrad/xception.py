@@ -170,9 +170,8 @@ class _Block(nn.Module):
         main = x
         for number, unit in enumerate(self.units):
             if number or self.relu_first:
-                main = F.relu(
-                    main, inplace=number > 0
-                )  # the block's input goes into the residual too
+                # The block's input goes into the residual too, and must stay as it is.
+                main = F.relu(main, inplace=number > 0)
             main = unit(main)
         if self.residual is None:
             return main + x
@@ -374,9 +373,8 @@ def _sha256(path: Path) -> str:
 def _write_archive(
     model: nn.Module, size: tuple[int, int], metadata: Mapping[str, Any], destination: Path
 ) -> None:
-    buffer = (
-        io.BytesIO()
-    )  # given a path, torch would write the temporary file's name into the archive
+    # Given a path, torch would write the temporary file's name into the archive.
+    buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch 2.13 deprecates TorchScript
         jit: Any = torch.jit  # partly untyped
