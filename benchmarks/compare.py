@@ -4,7 +4,8 @@
 
 Every contender is a process of its own that has loaded the demo's Xception and waits. In each
 round they run one after the other, so that what slows the machine slows them all; the medians are
-compared. The first run of a process is its cold time; before each later one it runs a few points
+compared. The order turns from round to round, because memory that one has just given back costs the
+next one page faults. The first run of a process is its cold time; before each later one it runs a few points
 untimed, because what has lain idle for minutes may have been paged out. The peak memory is that
 process's.
 """
@@ -39,7 +40,7 @@ NAMES = {
     **{f"captum-{n}": f"Captum, internal_batch_size={n}" for n in BATCH_SIZES},
 }
 
-# ---- Contenders: each gives a function from the number of steps to the attributions ---------------
+# ---- Contenders: each gives a function from the number of steps to the attributions --------------
 
 
 def eager_model():
@@ -251,7 +252,7 @@ def compare(steps, repeats, folder):
     contenders = [Contender(name, steps, folder) for name in names]
     for repeat in range(repeats + 1):
         print(f"round {repeat}" + " (cold)" * (repeat == 0), file=sys.stderr)
-        for contender in contenders:
+        for contender in contenders[repeat % 5 :] + contenders[: repeat % 5]:
             contender.run()
     for contender in contenders:
         contender.stop()

@@ -50,6 +50,8 @@ class AttributionInfo:
     error_map : numpy.ndarray or None
         Standard deviation of each attribution, in the attributions' shape and unit; its norm is
         `error` times that of the attributions.
+    pixel_error_map : numpy.ndarray or None
+        (H, W), the same for the mean of the attributions over the channels; with `error_map`.
     evaluations : int
         Points at which the gradient was evaluated, over all baselines.
     alphas : numpy.ndarray
@@ -74,6 +76,7 @@ class AttributionInfo:
     quadrature_error: float
     baseline_error: float
     error_map: Float32Array | None
+    pixel_error_map: Float32Array | None
     evaluations: int
     alphas: npt.NDArray[np.float64]
     rule: Rule
@@ -90,10 +93,10 @@ class AttributionInfo:
     def to_dict(self) -> dict[str, Any]:
         """Return a dict that `json.dumps` takes: NaN and inf become None.
 
-        `error_map`, which has the size of the image, is left out.
+        The error maps, which have the size of the image, are left out.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        del fields["error_map"]
+        del fields["error_map"], fields["pixel_error_map"]
         fields["alphas"] = self.alphas.tolist()
         fields["versions"] = dict(self.versions)
         return {
@@ -200,8 +203,8 @@ def integrated_gradients(
     progress : bool
         Show a progress bar (tqdm).
     error_map : bool
-        Add the standard deviation of each attribution to the info; needs `return_info=True`, the
-        trapezoid and at least 2 steps.
+        Add the standard deviation of each attribution, and of each pixel's mean over the
+        channels, to the info; needs `return_info=True`, the trapezoid and at least 2 steps.
     return_info : bool
         Return (attributions, info).
 
@@ -367,6 +370,10 @@ def _make_info(
         float(result[name][cell])
         for name in ("scores", "baseline_scores", "sums", "quadrature_error", "baseline_error")
     )
+    error_map, pixel_error_map = (
+        None if result[name] is None else result[name][cell]
+        for name in ("error_map", "pixel_error_map")
+    )
     has_draws = baselines.is_sample and not math.isnan(baseline_error)
     return AttributionInfo(
         target=target,
@@ -376,7 +383,8 @@ def _make_info(
         error=math.hypot(quadrature_error, baseline_error) if has_draws else quadrature_error,
         quadrature_error=quadrature_error,
         baseline_error=baseline_error,
-        error_map=None if result["error_map"] is None else result["error_map"][cell],
+        error_map=error_map,
+        pixel_error_map=pixel_error_map,
         **common,
     )
 

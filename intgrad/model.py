@@ -196,14 +196,15 @@ class Model:
     def _batch_size(self, wish: int | None, shape: tuple[int, ...]) -> int:
         """Return how many images go through the model at once: a fixed rule, never a timing.
 
-        On a CPU about 4 images of 299 x 299, whose activations still meet in the cache; larger
-        batches were slower there (benchmarks/README.md). A GPU wants more work at a time.
+        On a CPU 2 images of 299 x 299: Xception's largest activations then stay below 32 MiB, up to
+        which glibc keeps freed memory; larger ones are page faults in every layer of every batch.
+        A GPU wants more work at a time.
         """
         if not self._takes_batches:
             return 1
         if wish is not None:
             return wish
-        pixels = (16 if self.device.startswith("cuda") else 4) * 299 * 299
+        pixels = (16 if self.device.startswith("cuda") else 2) * 299 * 299
         return int(np.clip(pixels // (shape[0] * shape[1]), 1, 32))
 
     def _label(self, index: int) -> str:

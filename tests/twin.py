@@ -12,7 +12,7 @@ def relative(error, of):
 def integrate(function, image, baselines, target, alphas, weights, half_weights=None, sample=False):
     """Integrated gradients of one image and target over a stack of baselines, with errors."""
     image = image.astype(np.float64)
-    runs, differences, variances, jumps = [], [], [], []
+    runs, differences, variances, pixel_variances, jumps = [], [], [], [], []
     for baseline in baselines.astype(np.float64):
         distance = image - baseline
         points = np.float32([baseline + alpha * distance for alpha in alphas])
@@ -25,6 +25,7 @@ def integrate(function, image, baselines, target, alphas, weights, half_weights=
             width = np.diff(alphas)[:, None, None, None]
             jump = np.diff(gradients, axis=0) * distance
             variances.append(np.sum((width * jump) ** 2, axis=0) / 12)
+            pixel_variances.append(np.sum((width * jump).mean(axis=3) ** 2, axis=0) / 12)
             jumps.append(np.sum(jump**2, axis=(1, 2, 3)))
     m = len(runs)
     mean = np.mean(runs, axis=0)
@@ -40,6 +41,11 @@ def integrate(function, image, baselines, target, alphas, weights, half_weights=
         scaled = variance * relative(estimate**2, variance.sum())
         result["quadrature_error"] = relative(estimate, norm)
         result["error_map"] = np.sqrt(scaled + spread * sample)
+        pixel_variance = np.sum(pixel_variances, axis=0) / m**2
+        pixel_estimate = factor * np.linalg.norm(np.mean(differences, axis=0).mean(axis=2))
+        scaled = pixel_variance * relative(pixel_estimate**2, pixel_variance.sum())
+        pixel_spread = np.var(np.mean(runs, axis=3), axis=0, ddof=1) / m if m > 1 else 0
+        result["pixel_error_map"] = np.sqrt(scaled + pixel_spread * sample)
     return result
 
 

@@ -46,6 +46,7 @@ def square(photograph):
 
 
 def main():
+    """Explain, draw and say how it went."""
     model, image = load_efficientnet(), square(data.coffee())
     attributions, info = intgrad.integrated_gradients(
         model, image, "espresso", output="logit", steps=200, return_info=True

@@ -362,7 +362,7 @@ done:
 /* The arrays of one integration; all owned. */
 typedef struct {
     PyArrayObject *images, *baselines, *targets, *alphas, *weights, *half_weights;
-    PyArrayObject *attributions, *error_map;
+    PyArrayObject *attributions, *error_map, *pixel_error_map;
     PyArrayObject *scores, *baseline_scores, *sums, *quadrature_error, *baseline_error;
 } integration;
 
@@ -376,6 +376,7 @@ static void release_integration(integration *a)
     Py_XDECREF(a->half_weights);
     Py_XDECREF(a->attributions);
     Py_XDECREF(a->error_map);
+    Py_XDECREF(a->pixel_error_map);
     Py_XDECREF(a->scores);
     Py_XDECREF(a->baseline_scores);
     Py_XDECREF(a->sums);
@@ -422,7 +423,9 @@ static int allocate_results(integration *a, int error_map)
     a->attributions = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32);
     if (!a->attributions)
         return 0;
-    if (error_map && !(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)))
+    if (error_map &&
+        (!(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)) ||
+         !(a->pixel_error_map = (PyArrayObject *)PyArray_SimpleNew(4, maps, NPY_FLOAT32))))
         return 0;
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
         if (!(*numbers[k] = (PyArrayObject *)PyArray_SimpleNew(2, maps, NPY_DOUBLE)))
@@ -460,7 +463,8 @@ PyDoc_STRVAR(integrate_doc,
              "          batch_size, sample, error_map, progress)\n--\n\n"
              "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
              "targets (N, T), on the given nodes. Returns a dict: attributions and error_map\n"
-             "(N, T, H, W, C) float32; scores, baseline_scores, sums, quadrature_error and\n"
+             "(N, T, H, W, C) and pixel_error_map (N, T, H, W) float32; scores, baseline_scores, "
+             "sums, quadrature_error and\n"
              "baseline_error (N, T) float64; batch_size.");
 
 static PyObject *core_integrate(PyObject *module, PyObject *args)
@@ -490,6 +494,7 @@ static PyObject *core_integrate(PyObject *module, PyObject *args)
     ig_result result = {
         .attributions = PyArray_DATA(a.attributions),
         .error_map = error_map ? PyArray_DATA(a.error_map) : NULL,
+        .pixel_error_map = error_map ? PyArray_DATA(a.pixel_error_map) : NULL,
         .scores = PyArray_DATA(a.scores),
         .baseline_scores = PyArray_DATA(a.baseline_scores),
         .sums = PyArray_DATA(a.sums),
@@ -502,8 +507,9 @@ static PyObject *core_integrate(PyObject *module, PyObject *args)
         ig_integrate(handle->backend, handle->model, &request, between_batches,
                      to_context(progress), &result, &error);
     Py_END_ALLOW_THREADS if (status == IG_OK) answer = Py_BuildValue(
-        "{sO sO sO sO sO sO sO sn}", "attributions", a.attributions, "error_map",
-        error_map ? (PyObject *)a.error_map : Py_None, "scores", a.scores, "baseline_scores",
+        "{sO sO sO sO sO sO sO sO sn}", "attributions", a.attributions, "error_map",
+        error_map ? (PyObject *)a.error_map : Py_None, "pixel_error_map",
+        error_map ? (PyObject *)a.pixel_error_map : Py_None, "scores", a.scores, "baseline_scores",
         a.baseline_scores, "sums", a.sums, "quadrature_error", a.quadrature_error, "baseline_error",
         a.baseline_error, "batch_size", (Py_ssize_t)result.batch_size);
     else if (status != IG_PENDING) ig_raise(&error, get_state(module)->model_error);

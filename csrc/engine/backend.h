@@ -87,12 +87,14 @@ typedef struct {
     ig_weights weights; /* unused where the path is retained */
 } ig_point;
 
-/* What the sums of a path are written to: each (T, H, W, C) doubles, owned by the caller; `half`
- * and `jumps` are NULL where the store was created without them. */
+/* What the sums of a path are written to: each (T, H, W, C) doubles but the last, which is
+ * (T, H, W), owned by the caller. `half` and both jumps are NULL where the store was created
+ * without them. With J the gradient less that at the node before: */
 typedef struct {
-    double *sum;   /* sum of weight * gradient */
-    double *half;  /* sum of half_weight * gradient */
-    double *jumps; /* sum of jump_weight * (gradient - gradient at the node before)^2 */
+    double *sum;         /* sum of weight * gradient */
+    double *half;        /* sum of half_weight * gradient */
+    double *jumps;       /* sum of jump_weight * J^2 */
+    double *pixel_jumps; /* sum of jump_weight * (channel mean of J * (image - baseline))^2 */
 } ig_sums;
 
 typedef struct {

@@ -19,7 +19,7 @@ typedef struct {
     const int64_t *targets;
     /* Streamed: the sums so far, and the last gradient where jumps are wanted. These buffers stay
      * with the slot when the path is closed, for the next one. */
-    double *sum, *half, *jumps;
+    ig_sums sums;
     float *previous;
     /* Retained: nodes by ascending alpha. */
     node *nodes;
@@ -48,6 +48,12 @@ static ig_status no_memory(ig_error *error)
 static size_t count_targets(const ig_paths *paths)
 {
     return paths->config.target_count;
+}
+
+/* Of all targets. */
+static size_t count_pixels(const ig_paths *paths)
+{
+    return paths->count / paths->config.shape.channels;
 }
 
 ig_status ig_host_paths_create(const ig_backend *backend, ig_model *model,
@@ -92,12 +98,13 @@ static int clear_sum(double **sum, size_t count)
 
 static int prepare_sums(const ig_paths *paths, path *slot)
 {
-    if (!clear_sum(&slot->sum, paths->count))
+    if (!clear_sum(&slot->sums.sum, paths->count))
         return 0;
-    if (paths->config.with_half && !clear_sum(&slot->half, paths->count))
+    if (paths->config.with_half && !clear_sum(&slot->sums.half, paths->count))
         return 0;
     if (paths->config.with_jumps) {
-        if (!clear_sum(&slot->jumps, paths->count))
+        if (!clear_sum(&slot->sums.jumps, paths->count) ||
+            !clear_sum(&slot->sums.pixel_jumps, count_pixels(paths)))
             return 0;
         if (!slot->previous)
             slot->previous = malloc(paths->count * sizeof *slot->previous);
@@ -136,9 +143,10 @@ static void destroy(ig_paths *paths)
     for (size_t i = 0; i < paths->path_count; i++) {
         close_path(paths, i);
         path *slot = &paths->paths[i];
-        free(slot->sum);
-        free(slot->half);
-        free(slot->jumps);
+        free(slot->sums.sum);
+        free(slot->sums.half);
+        free(slot->sums.jumps);
+        free(slot->sums.pixel_jumps);
         free(slot->previous);
         free(slot->nodes);
     }
@@ -191,15 +199,27 @@ static int retain_gradient(path *slot, double alpha, const float *gradient, size
     return 1;
 }
 
-/* Adds a node's gradient to the sums; `previous` is NULL at the first node of a path. */
-static void add_gradient(const float *gradient, const float *previous, ig_weights weights,
-                         size_t count, ig_sums sums)
+/* Adds the jump since the node before, of all targets, to both jump sums. */
+static void add_jump(const ig_paths *paths, const path *slot, const float *gradient,
+                     const float *previous, double weight, ig_sums sums)
 {
-    ig_path_accumulate(gradient, weights.weight, count, sums.sum);
+    const size_t channels = paths->config.shape.channels, pixels = paths->size / channels;
+    ig_path_accumulate_jump(gradient, previous, weight, paths->count, sums.jumps);
+    for (size_t t = 0; t < count_targets(paths); t++)
+        ig_path_accumulate_pixel_jump(gradient + t * paths->size, previous + t * paths->size,
+                                      slot->image, slot->baseline, weight, pixels, channels,
+                                      sums.pixel_jumps + t * pixels);
+}
+
+/* Adds a node's gradient to the sums; `previous` is NULL at the first node of a path. */
+static void add_gradient(const ig_paths *paths, const path *slot, const float *gradient,
+                         const float *previous, ig_weights weights, ig_sums sums)
+{
+    ig_path_accumulate(gradient, weights.weight, paths->count, sums.sum);
     if (sums.half && weights.half_weight != 0.0)
-        ig_path_accumulate(gradient, weights.half_weight, count, sums.half);
+        ig_path_accumulate(gradient, weights.half_weight, paths->count, sums.half);
     if (sums.jumps && previous)
-        ig_path_accumulate_jump(gradient, previous, weights.jump_weight, count, sums.jumps);
+        add_jump(paths, slot, gradient, previous, weights.jump_weight, sums);
 }
 
 static void stream_gradient(const ig_paths *paths, path *slot, ig_weights weights,
@@ -207,8 +227,7 @@ static void stream_gradient(const ig_paths *paths, path *slot, ig_weights weight
 {
     /* The first node of a path is the one that no interval ends at. */
     const float *previous = weights.jump_weight > 0.0 ? slot->previous : NULL;
-    const ig_sums sums = {slot->sum, slot->half, slot->jumps};
-    add_gradient(gradient, previous, weights, paths->count, sums);
+    add_gradient(paths, slot, gradient, previous, weights, slot->sums);
     if (slot->previous)
         memcpy(slot->previous, gradient, paths->count * sizeof *gradient);
 }
@@ -281,28 +300,29 @@ static ig_status jump_norms(ig_paths *paths, size_t index, double *ret_norms, ig
     return IG_OK;
 }
 
+static void copy_sum(const double *sum, size_t count, double *ret_sum)
+{
+    if (!ret_sum)
+        return;
+    if (sum)
+        memcpy(ret_sum, sum, count * sizeof *sum);
+    else
+        memset(ret_sum, 0, count * sizeof *ret_sum);
+}
+
 static ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weights,
                            ig_sums ret_sums, ig_error *error)
 {
     (void)error;
     const path *slot = &paths->paths[index];
-    const size_t bytes = paths->count * sizeof(double);
-    if (!slot->retain) {
-        memcpy(ret_sums.sum, slot->sum, bytes);
-        if (ret_sums.half)
-            memcpy(ret_sums.half, slot->half, bytes);
-        if (ret_sums.jumps)
-            memcpy(ret_sums.jumps, slot->jumps, bytes);
-        return IG_OK;
-    }
-    memset(ret_sums.sum, 0, bytes);
-    if (ret_sums.half)
-        memset(ret_sums.half, 0, bytes);
-    if (ret_sums.jumps)
-        memset(ret_sums.jumps, 0, bytes);
-    for (size_t k = 0; k < slot->node_count; k++)
-        add_gradient(slot->nodes[k].gradient, k ? slot->nodes[k - 1].gradient : NULL, weights[k],
-                     paths->count, ret_sums);
+    const ig_sums sums = slot->retain ? (ig_sums){NULL, NULL, NULL, NULL} : slot->sums;
+    copy_sum(sums.sum, paths->count, ret_sums.sum);
+    copy_sum(sums.half, paths->count, ret_sums.half);
+    copy_sum(sums.jumps, paths->count, ret_sums.jumps);
+    copy_sum(sums.pixel_jumps, count_pixels(paths), ret_sums.pixel_jumps);
+    for (size_t k = 0; slot->retain && k < slot->node_count; k++)
+        add_gradient(paths, slot, slot->nodes[k].gradient, k ? slot->nodes[k - 1].gradient : NULL,
+                     weights[k], ret_sums);
     return IG_OK;
 }
 

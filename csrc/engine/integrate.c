@@ -37,7 +37,7 @@ typedef struct {
     ig_result *result;
     const ig_path_store *store;
     ig_paths *paths;
-    size_t size;           /* of a picture */
+    size_t size, pixels;   /* values and pixels of a picture */
     size_t points_per_job; /* baselines x nodes */
     int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
     ig_weights *weights; /* of the nodes */
@@ -47,8 +47,9 @@ typedef struct {
     size_t job_count, active_count, next_image;
     ig_point *points;
     origin *origins;
-    double *values; /* (batch, T) */
-    ig_sums sums;   /* scratch: those of one path */
+    double *values;      /* (batch, T) */
+    ig_sums sums;        /* scratch: those of one path */
+    double *pixel_means; /* scratch: a value for every pixel */
 } schedule;
 
 static ig_status no_memory(ig_error *error)
@@ -72,22 +73,29 @@ static void free_job(job *owner)
     free(owner->totals.difference);
     free(owner->totals.variance);
     free(owner->totals.square);
+    free(owner->totals.pixel_variance);
+    free(owner->totals.pixel_square);
     free(owner);
 }
 
 static job *new_job(const schedule *s)
 {
     const size_t count = s->size * s->request->target_count;
+    const size_t pixels = s->pixels * s->request->target_count;
     job *owner = calloc(1, sizeof *owner);
     if (!owner)
         return NULL;
     int enough = (owner->totals.total = malloc(count * sizeof(double))) != NULL;
     if (s->sums.half)
         enough &= (owner->totals.difference = malloc(count * sizeof(double))) != NULL;
-    if (s->sums.jumps)
+    if (s->sums.jumps) {
         enough &= (owner->totals.variance = malloc(count * sizeof(double))) != NULL;
+        enough &= (owner->totals.pixel_variance = malloc(pixels * sizeof(double))) != NULL;
+    }
     if (s->request->baseline_count > 1)
         enough &= (owner->totals.square = malloc(count * sizeof(double))) != NULL;
+    if (s->sums.jumps && s->request->baseline_count > 1)
+        enough &= (owner->totals.pixel_square = malloc(pixels * sizeof(double))) != NULL;
     if (!enough) {
         free_job(owner);
         return NULL;
@@ -150,8 +158,12 @@ static ig_status set_up(schedule *s, ig_error *error)
     enough &= (s->sums.sum = malloc(count * sizeof(double))) != NULL;
     if (request->nodes.half_weights)
         enough &= (s->sums.half = malloc(count * sizeof(double))) != NULL;
-    if (s->result->error_map)
+    if (s->result->error_map) {
+        const size_t pixels = s->pixels * request->target_count;
         enough &= (s->sums.jumps = malloc(count * sizeof(double))) != NULL;
+        enough &= (s->sums.pixel_jumps = malloc(pixels * sizeof(double))) != NULL;
+        enough &= (s->pixel_means = malloc(s->pixels * sizeof(double))) != NULL;
+    }
     if (!enough)
         return no_memory(error);
     set_weights(&request->nodes, s->weights);
@@ -174,9 +186,18 @@ static void tear_down(schedule *s)
     free(s->sums.sum);
     free(s->sums.half);
     free(s->sums.jumps);
+    free(s->sums.pixel_jumps);
+    free(s->pixel_means);
 }
 
 /* ---- Issuing points ------------------------------------------------------------------------ */
+
+/* Zeroes a total, if it is wanted. */
+static void clear(double *total, size_t count)
+{
+    if (total)
+        memset(total, 0, count * sizeof *total);
+}
 
 /* Takes the next image into work. */
 static ig_status start_job(schedule *s, ig_error *error)
@@ -187,18 +208,18 @@ static ig_status start_job(schedule *s, ig_error *error)
             return no_memory(error);
         s->job_count++;
     }
-    const size_t bytes = s->size * s->request->target_count * sizeof(double);
+    const size_t count = s->size * s->request->target_count;
+    const size_t pixels = s->pixels * s->request->target_count;
     job *owner = s->jobs[s->active_count++];
     owner->image = s->next_image++;
     owner->issued = owner->settled = 0;
     owner->expected = (ig_expectation){0.0, 0.0};
-    memset(owner->totals.total, 0, bytes);
-    if (owner->totals.difference)
-        memset(owner->totals.difference, 0, bytes);
-    if (owner->totals.variance)
-        memset(owner->totals.variance, 0, bytes);
-    if (owner->totals.square)
-        memset(owner->totals.square, 0, bytes);
+    clear(owner->totals.total, count);
+    clear(owner->totals.difference, count);
+    clear(owner->totals.variance, count);
+    clear(owner->totals.square, count);
+    clear(owner->totals.pixel_variance, pixels);
+    clear(owner->totals.pixel_square, pixels);
     return IG_OK;
 }
 
@@ -287,6 +308,8 @@ static ig_path_totals totals_of(const schedule *s, const job *owner, size_t targ
         .difference = all->difference ? all->difference + offset : NULL,
         .variance = all->variance ? all->variance + offset : NULL,
         .square = all->square ? all->square + offset : NULL,
+        .pixel_variance = all->pixel_variance ? all->pixel_variance + target * s->pixels : NULL,
+        .pixel_square = all->pixel_square ? all->pixel_square + target * s->pixels : NULL,
     };
 }
 
@@ -294,10 +317,15 @@ static void fold_targets(const schedule *s, const job *owner, size_t baseline)
 {
     for (size_t t = 0; t < s->request->target_count; t++) {
         const size_t offset = t * s->size;
-        ig_path_fold(
-            s->request->images + owner->image * s->size, baseline_of(s, owner->image, baseline),
-            s->sums.sum + offset, s->sums.half ? s->sums.half + offset : NULL,
-            s->sums.jumps ? s->sums.jumps + offset : NULL, s->size, totals_of(s, owner, t));
+        const ig_path_part part = {
+            .sum = s->sums.sum + offset,
+            .half = s->sums.half ? s->sums.half + offset : NULL,
+            .jumps = s->sums.jumps ? s->sums.jumps + offset : NULL,
+            .pixel_jumps = s->sums.pixel_jumps ? s->sums.pixel_jumps + t * s->pixels : NULL,
+        };
+        ig_path_fold(s->request->images + owner->image * s->size,
+                     baseline_of(s, owner->image, baseline), part, s->pixels,
+                     s->request->shape.channels, totals_of(s, owner, t));
     }
 }
 
@@ -327,12 +355,44 @@ static double relative(double part, double of)
     return part == 0.0 ? 0.0 : part / of;
 }
 
+/* What a variance of the jumps is multiplied with to be the estimate; without jumps there is none,
+ * and what rounding left in the estimate is nothing. */
+static double variance_scale(double estimate_square, double variance)
+{
+    return variance > 0.0 ? estimate_square / variance : 0.0;
+}
+
+/* Deviations of the attributions and of their channel means. Each map's norm is made the error's
+ * estimate; what varies from draw to draw of the baselines comes on top. */
+static void draw_error_maps(const schedule *s, const job *owner, size_t target,
+                            ig_path_summary summary)
+{
+    const double m = (double)s->request->baseline_count;
+    const size_t cell = owner->image * s->request->target_count + target;
+    const size_t channels = s->request->shape.channels;
+    const ig_path_totals totals = totals_of(s, owner, target);
+    const int sample = s->request->baselines_are_a_sample;
+    const double factor = relative(owner->expected.error, owner->expected.difference);
+    ig_path_deviations(totals.variance, totals.total, sample ? totals.square : NULL,
+                       s->request->baseline_count,
+                       variance_scale(factor * summary.difference_square, summary.variance),
+                       s->size, s->result->error_map + cell * s->size);
+
+    ig_path_channel_mean(totals.difference, s->pixels, channels, s->pixel_means);
+    const double difference = ig_path_square_sum(s->pixel_means, s->pixels) / (m * m);
+    const double variance = ig_path_sum(totals.pixel_variance, s->pixels) / (m * m);
+    ig_path_channel_mean(totals.total, s->pixels, channels, s->pixel_means);
+    ig_path_deviations(totals.pixel_variance, s->pixel_means, sample ? totals.pixel_square : NULL,
+                       s->request->baseline_count, variance_scale(factor * difference, variance),
+                       s->pixels, s->result->pixel_error_map + cell * s->pixels);
+}
+
 static void finish_target(schedule *s, const job *owner, size_t target)
 {
     const size_t baselines = s->request->baseline_count;
     const size_t cell = owner->image * s->request->target_count + target;
     ig_result *result = s->result;
-    ig_path_totals totals = totals_of(s, owner, target);
+    const ig_path_totals totals = totals_of(s, owner, target);
     const ig_path_summary summary =
         ig_path_finish(totals, baselines, s->size, result->attributions + cell * s->size);
     const double norm = sqrt(summary.square);
@@ -343,12 +403,8 @@ static void finish_target(schedule *s, const job *owner, size_t target)
         s->sums.half ? relative(sqrt(estimate_square), norm) : (double)NAN;
     result->baseline_error[cell] =
         baselines > 1 ? relative(sqrt(summary.spread_square), norm) : (double)NAN;
-    if (!result->error_map)
-        return;
-    if (!s->request->baselines_are_a_sample)
-        totals.square = NULL;
-    const double scale = summary.variance > 0.0 ? estimate_square / summary.variance : 0.0;
-    ig_path_error_map(totals, baselines, scale, s->size, result->error_map + cell * s->size);
+    if (result->error_map)
+        draw_error_maps(s, owner, target, summary);
 }
 
 /* Takes in the value of a point and whatever it completes. */
@@ -488,6 +544,7 @@ ig_status ig_integrate(const ig_backend *backend, ig_model *model, const ig_requ
         .request = request,
         .result = result,
         .size = ig_shape_size(request->shape),
+        .pixels = request->shape.height * request->shape.width,
         .points_per_job = request->baseline_count * request->nodes.count,
         .batch_size = request->batch_size,
     };

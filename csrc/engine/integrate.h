@@ -38,7 +38,9 @@ typedef struct {
 
 typedef struct {
     float *attributions; /* (N, T, H, W, C) */
-    float *error_map;    /* (N, T, H, W, C), or NULL; needs half weights */
+    /* Standard deviations, or both NULL; they need half weights. */
+    float *error_map;       /* (N, T, H, W, C), of each attribution */
+    float *pixel_error_map; /* (N, T, H, W), of their mean over the channels */
     /* Each (N, T). Errors are relative to the norm of the attributions. */
     double *scores;
     double *baseline_scores;  /* mean over the baselines */

@@ -22,22 +22,38 @@ void ig_path_accumulate(const float *gradient, double weight, size_t count, doub
 void ig_path_accumulate_jump(const float *gradient, const float *previous, double weight,
                              size_t count, double *jumps);
 
+/* jumps[p] += weight * (mean over the channels of (gradient - previous) * (image - baseline))^2:
+ * the jump of a pixel's mean attribution, which the channels' own jumps do not tell. */
+void ig_path_accumulate_pixel_jump(const float *gradient, const float *previous, const float *image,
+                                   const float *baseline, double weight, size_t pixels,
+                                   size_t channels, double *jumps);
+
 /* || (gradient - previous) * (image - baseline) ||, squared. */
 double ig_path_jump_square(const float *gradient, const float *previous, const float *image,
                            const float *baseline, size_t count);
 
-/* What the paths of one image and target add up to; each array holds `count` doubles or is NULL. */
+/* What the paths of one image and target add up to; an array that is not wanted is NULL. The first
+ * four hold a double for every value of a picture, the last two one for every pixel. */
 typedef struct {
-    double *total;      /* attributions */
-    double *difference; /* attributions of T less those of T_half */
-    double *variance;   /* jump variance in attribution units */
-    double *square;     /* squared attributions of each baseline */
+    double *total;          /* attributions */
+    double *difference;     /* attributions of T less those of T_half */
+    double *variance;       /* jump variance in attribution units */
+    double *square;         /* squared attributions of each baseline */
+    double *pixel_variance; /* jump variance of the mean over the channels */
+    double *pixel_square;   /* squared mean over the channels, of each baseline */
 } ig_path_totals;
 
+/* What a path store summed up along one path (engine/backend.h), all in gradient units but the
+ * last; those that totals has no use for may be NULL. */
+typedef struct {
+    const double *sum, *half, *jumps;
+    const double *pixel_jumps;
+} ig_path_part;
+
 /* Adds a finished path to the totals: mean gradients become attributions here, by the factor
- * image - baseline. `half` and `jumps` may be NULL where totals has no use for them. */
-void ig_path_fold(const float *image, const float *baseline, const double *sum, const double *half,
-                  const double *jumps, size_t count, ig_path_totals totals);
+ * image - baseline. */
+void ig_path_fold(const float *image, const float *baseline, ig_path_part part, size_t pixels,
+                  size_t channels, ig_path_totals totals);
 
 /* Sums over the pixels of the mean over `baselines` paths. */
 typedef struct {
@@ -53,10 +69,18 @@ typedef struct {
 ig_path_summary ig_path_finish(ig_path_totals totals, size_t baselines, size_t count,
                                float *ret_attributions);
 
-/* Standard deviation of each attribution: sqrt(scale * variance of the mean), to which the squared
- * standard error over the baselines is added where `totals.square` is not NULL. */
-void ig_path_error_map(ig_path_totals totals, size_t baselines, double scale, size_t count,
-                       float *ret_map);
+/* ret_deviations[i] = sqrt(scale * variance[i] / baselines^2), to which the squared standard error
+ * over the baselines is added, from the sums and sums of squares of what each gave, where `square`
+ * is not NULL. */
+void ig_path_deviations(const double *variance, const double *total, const double *square,
+                        size_t baselines, double scale, size_t count, float *ret_deviations);
+
+/* ret_means[p] = mean over the channels. */
+void ig_path_channel_mean(const double *values, size_t pixels, size_t channels, double *ret_means);
+
+/* The sum of the values, squared or as they are. */
+double ig_path_square_sum(const double *values, size_t count);
+double ig_path_sum(const double *values, size_t count);
 
 /* 1 if every value is finite, else 0 and *ret_index is the first that is not. */
 int ig_all_finite(const float *values, size_t count, size_t *ret_index);

@@ -30,6 +30,19 @@ void ig_path_accumulate_jump(const float *gradient, const float *previous, doubl
     }
 }
 
+void ig_path_accumulate_pixel_jump(const float *gradient, const float *previous, const float *image,
+                                   const float *baseline, double weight, size_t pixels,
+                                   size_t channels, double *jumps)
+{
+    for (size_t p = 0; p < pixels; p++) {
+        double sum = 0.0;
+        for (size_t i = p * channels; i < (p + 1) * channels; i++)
+            sum += ((double)gradient[i] - previous[i]) * ((double)image[i] - baseline[i]);
+        const double mean = sum / (double)channels;
+        jumps[p] += weight * mean * mean;
+    }
+}
+
 double ig_path_jump_square(const float *gradient, const float *previous, const float *image,
                            const float *baseline, size_t count)
 {
@@ -42,19 +55,27 @@ double ig_path_jump_square(const float *gradient, const float *previous, const f
     return square;
 }
 
-void ig_path_fold(const float *image, const float *baseline, const double *sum, const double *half,
-                  const double *jumps, size_t count, ig_path_totals totals)
+void ig_path_fold(const float *image, const float *baseline, ig_path_part part, size_t pixels,
+                  size_t channels, ig_path_totals totals)
 {
-    for (size_t i = 0; i < count; i++) {
-        const double distance = (double)image[i] - baseline[i];
-        const double attribution = distance * sum[i];
-        totals.total[i] += attribution;
-        if (totals.difference)
-            totals.difference[i] += attribution - distance * half[i];
-        if (totals.variance)
-            totals.variance[i] += distance * distance * jumps[i];
-        if (totals.square)
-            totals.square[i] += attribution * attribution;
+    for (size_t p = 0; p < pixels; p++) {
+        double sum = 0.0;
+        for (size_t i = p * channels; i < (p + 1) * channels; i++) {
+            const double distance = (double)image[i] - baseline[i];
+            const double attribution = distance * part.sum[i];
+            sum += attribution;
+            totals.total[i] += attribution;
+            if (totals.difference)
+                totals.difference[i] += attribution - distance * part.half[i];
+            if (totals.variance)
+                totals.variance[i] += distance * distance * part.jumps[i];
+            if (totals.square)
+                totals.square[i] += attribution * attribution;
+        }
+        if (totals.pixel_variance)
+            totals.pixel_variance[p] += part.pixel_jumps[p];
+        if (totals.pixel_square)
+            totals.pixel_square[p] += sum * sum / (double)(channels * channels);
     }
 }
 
@@ -86,16 +107,42 @@ ig_path_summary ig_path_finish(ig_path_totals totals, size_t baselines, size_t c
     return summary;
 }
 
-void ig_path_error_map(ig_path_totals totals, size_t baselines, double scale, size_t count,
-                       float *ret_map)
+void ig_path_deviations(const double *variance, const double *total, const double *square,
+                        size_t baselines, double scale, size_t count, float *ret_deviations)
 {
     const double m = (double)baselines;
     for (size_t i = 0; i < count; i++) {
-        double variance = scale * totals.variance[i] / (m * m);
-        if (totals.square && baselines > 1)
-            variance += spread_square(totals.total[i], totals.square[i], m);
-        ret_map[i] = (float)sqrt(variance);
+        double deviation = scale * variance[i] / (m * m);
+        if (square && baselines > 1)
+            deviation += spread_square(total[i], square[i], m);
+        ret_deviations[i] = (float)sqrt(deviation);
     }
+}
+
+void ig_path_channel_mean(const double *values, size_t pixels, size_t channels, double *ret_means)
+{
+    for (size_t p = 0; p < pixels; p++) {
+        double sum = 0.0;
+        for (size_t i = p * channels; i < (p + 1) * channels; i++)
+            sum += values[i];
+        ret_means[p] = sum / (double)channels;
+    }
+}
+
+double ig_path_square_sum(const double *values, size_t count)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum += values[i] * values[i];
+    return sum;
+}
+
+double ig_path_sum(const double *values, size_t count)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum += values[i];
+    return sum;
 }
 
 int ig_all_finite(const float *values, size_t count, size_t *ret_index)

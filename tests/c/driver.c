@@ -129,7 +129,7 @@ static void test_retained_path(void)
     const double alphas[5] = {0.0, 0.125, 0.25, 0.5, 1.0};
     const size_t order[5] = {0, 4, 3, 1, 2};
     double weights[5], half[5], values[10], norms[4];
-    double sums[2][3][8];
+    double sums[2][3][8], pixel_jumps[2][8];
     ig_weights all[5];
     ig_point points[5];
     ig_paths *paths;
@@ -149,7 +149,8 @@ static void test_retained_path(void)
         }
         CHECK(store->evaluate(paths, points, 2, values, &done, &point, &error) == IG_OK);
         CHECK(store->evaluate(paths, points + 2, 3, values + 4, &done, &point, &error) == IG_OK);
-        const ig_sums ret = {sums[retain][0], sums[retain][1], sums[retain][2]};
+        const ig_sums ret = {sums[retain][0], sums[retain][1], sums[retain][2],
+                             pixel_jumps[retain]};
         CHECK(store->read(paths, path, retain ? all : NULL, ret, &error) == IG_OK);
         if (retain)
             CHECK(store->jump_norms(paths, path, norms, &error) == IG_OK);
@@ -157,6 +158,11 @@ static void test_retained_path(void)
     }
     for (size_t k = 0; k < 24; k++)
         CHECK(close_to(sums[0][k / 8][k % 8], sums[1][k / 8][k % 8]));
+    for (size_t k = 0; k < 8; k++) { /* of one channel: its jump, in attribution units */
+        const double d = (double)images[k % 4] - baselines[k % 4];
+        CHECK(close_to(pixel_jumps[0][k], pixel_jumps[1][k]));
+        CHECK(close_to(pixel_jumps[0][k], d * d * sums[0][2][k]));
+    }
     for (size_t k = 0; k < 4; k++) {
         double square = 0.0;
         for (size_t i = 0; i < 8; i++) {
@@ -172,7 +178,7 @@ static void test_retained_path(void)
 }
 
 typedef struct {
-    float attributions[16], error_map[16];
+    float attributions[16], error_map[16], pixel_error_map[16];
     double scores[4], baseline_scores[4], sums[4], quadrature_error[4], baseline_error[4];
 } results;
 
@@ -197,10 +203,16 @@ static ig_status integrate(ig_model *model, ig_rule rule, size_t batch_size, res
         .nodes = {count, alphas, weights, rule == IG_TRAPEZOID ? half : NULL},
         .batch_size = batch_size,
     };
-    ig_result result = {r->attributions,   rule == IG_TRAPEZOID ? r->error_map : NULL,
-                        r->scores,         r->baseline_scores,
-                        r->sums,           r->quadrature_error,
-                        r->baseline_error, 0};
+    ig_result result = {
+        .attributions = r->attributions,
+        .error_map = rule == IG_TRAPEZOID ? r->error_map : NULL,
+        .pixel_error_map = rule == IG_TRAPEZOID ? r->pixel_error_map : NULL,
+        .scores = r->scores,
+        .baseline_scores = r->baseline_scores,
+        .sums = r->sums,
+        .quadrature_error = r->quadrature_error,
+        .baseline_error = r->baseline_error,
+    };
     const ig_status status = ig_integrate(&cubic, model, &request, NULL, NULL, &result, error);
     *ret_batch_size = result.batch_size;
     return status;

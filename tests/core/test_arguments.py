@@ -319,6 +319,7 @@ def test_info():
     assert [[info.target for info in row] for row in infos] == [[0, 1], [2, 3]]
     info = infos[1][0]
     assert info.error_map.shape == SHAPE
+    assert info.pixel_error_map.shape == SHAPE[:2]
     assert info.alphas.tolist() == [0, 0.25, 0.5, 0.75, 1]
     with pytest.raises(ValueError, match="read-only"):
         info.alphas[0] = 1
@@ -328,7 +329,8 @@ def test_info():
     assert record["baseline_error"] is None
     assert record["error"] == info.error
     assert record["baseline"] == "black"
-    assert set(record) == set(intgrad.AttributionInfo.__dataclass_fields__) - {"error_map"}
+    fields = set(intgrad.AttributionInfo.__dataclass_fields__)
+    assert set(record) == fields - {"error_map", "pixel_error_map"}
     assert maps.dtype == np.float32
 
 

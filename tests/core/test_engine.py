@@ -184,9 +184,10 @@ def test_any_schedule_equals_the_twin(
                     expected[name], rel=1e-4, abs=1e-6, nan_ok=True
                 )
             if half is not None:
-                np.testing.assert_allclose(
-                    result["error_map"][i, t], expected["error_map"], rtol=1e-3, atol=1e-5 * scale
-                )
+                for name in ("error_map", "pixel_error_map"):
+                    np.testing.assert_allclose(
+                        result[name][i, t], expected[name], rtol=1e-3, atol=1e-5 * scale
+                    )
             assert result["scores"][i, t] == pytest.approx(scores[i, target], rel=1e-5, abs=1e-6)
             assert result["baseline_scores"][i, t] == pytest.approx(
                 start_scores[:, target].mean(), rel=1e-5, abs=1e-6
@@ -227,6 +228,13 @@ def test_nothing_along_the_path_is_no_error():
     attributions, info = explain(Polynomial(2, SHAPE), pixels(SHAPE), baseline=pixels(SHAPE))
     assert not attributions.any()
     assert info.error == info.delta == 0
+
+
+def test_a_gradient_without_jumps_has_no_deviation():
+    _, info = explain(Polynomial(1, SHAPE), pixels(SHAPE), steps=7, error_map=True)
+    assert info.error < 1e-9
+    assert not info.error_map.any()
+    assert not info.pixel_error_map.any()
 
 
 def test_an_attribution_of_zero_that_is_uncertain_is_infinitely_wrong():
