@@ -4,10 +4,10 @@
 
 Every contender is a process of its own that has loaded the demo's Xception and waits. In each
 round they run one after the other, so that what slows the machine slows them all; the medians are
-compared. The order turns from round to round, because memory that one has just given back costs the
-next one page faults. The first run of a process is its cold time; before each later one it runs a few points
-untimed, because what has lain idle for minutes may have been paged out. The peak memory is that
-process's.
+compared. The order turns from round to round, because memory that one has just given back costs
+the next one page faults. The first run of a process is its cold time; before each later one it
+runs a few points untimed, because what has lain idle for minutes may have been paged out. The peak
+memory is that process's.
 """
 
 import argparse
