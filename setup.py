@@ -71,8 +71,7 @@ def core_extension() -> Extension:
         sources=[
             *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/kernels/*.c")),
             *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/engine/*.c")),
-            "csrc/binding/core_module.c",
-            "csrc/binding/callable_backend.c",
+            *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/binding/*.c")),
         ],
         depends=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/**/*.h")),
         # As system headers, so that only our own code is held to our warnings.

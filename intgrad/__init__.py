@@ -17,18 +17,22 @@ from .attribution import (
     random_baseline_integrated_gradients,
 )
 from .backend import BackendError
+from .explorer import explore
 from .images import load_image
 from .loading import load_model
 from .model import Model
+from .visualizer import GradVisualizer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttributionInfo",
     "BackendError",
+    "GradVisualizer",
     "Model",
     "ModelError",
     "__version__",
+    "explore",
     "integrated_gradients",
     "load_image",
     "load_model",

@@ -11,10 +11,10 @@ from pathlib import Path
 from . import __version__
 from .archive import check_archive
 from .attribution import RULES, AttributionInfo, integrated_gradients
-from .figures import draw_explanation
 from .images import load_image
 from .loading import load_model
 from .model import OUTPUTS, Model
+from .visualizer import GradVisualizer
 
 EXAMPLES = """examples:
   intgrad convert imagenet xception.pt          download Keras's ImageNet Xception (88 MB)
@@ -179,6 +179,7 @@ def _explain_image(model: Model, path: Path, options: argparse.Namespace) -> Non
         rule=options.rule,
         output=options.score,
         progress=sys.stderr.isatty(),
+        error_map=options.rule == "trapezoid" and options.steps >= 2,
         return_info=True,
     )
     gradient = model.gradients(image, info.target, output=options.score)
@@ -186,7 +187,19 @@ def _explain_image(model: Model, path: Path, options: argparse.Namespace) -> Non
     report = _report(info, name)
     top = ", ".join(f"{label} {probability:.1%}" for label, _, probability in model.top(image, 3))
     drawn = options.out / f"{path.stem}.png"
-    draw_explanation(image, gradient, attributions, f"{path.name}: {top}").savefig(drawn, dpi=120)
+    titles = [f"{path.name}: {name}", "Gradient", "Integrated gradients"]
+    GradVisualizer().visualize(
+        image,
+        gradient,
+        attributions,
+        polarity="both",
+        style="heat",
+        error=info.pixel_error_map,
+        figsize=(5 * (len(titles) + (info.pixel_error_map is not None)), 5.4),
+        titles=titles + ["Beyond 2 standard deviations"] * (info.pixel_error_map is not None),
+        show=False,
+        save=drawn,
+    )
     print(f"{path.name}: {top}", *report, f"picture: {drawn}", sep="\n  ")
 
 

@@ -1,51 +1,82 @@
-"""Figures: what is drawn, on matplotlib's object interface, so that no global state is touched."""
+"""Figures: pictures in a grid, made so that nothing is shown unless it is asked for."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ._optional import require
-from .images import Float32Array
+
+Grid = Sequence[Sequence[npt.NDArray[Any]]]
 
 
-def draw_explanation(
-    image: Float32Array, gradient: Float32Array, attributions: Float32Array, title: str
+def draw_grid(
+    pictures: Grid,
+    titles: Sequence[str],
+    *,
+    figsize: tuple[float, float] | None = None,
+    axes: Any = None,
+    show: bool = False,
+    save: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Draw a photograph, its plain gradient and its attributions side by side.
+    """Draw rows of pictures.
 
     Parameters
     ----------
-    image, gradient, attributions : numpy.ndarray
-        (H, W, C) each.
-    title : str
-        Above all three.
+    pictures : sequence of rows of numpy.ndarray
+        Each picture (H, W, 3), or whatever `imshow` takes.
+    titles : sequence of str
+        Above the columns.
+    figsize : (float, float), optional
+        Inches; 5 for each column and row if None.
+    axes : array_like of matplotlib.axes.Axes, optional
+        What to draw into, one for each picture; a new figure if None.
+    show : bool
+        Call `matplotlib.pyplot.show()`. Without it pyplot does not learn of a new figure, so that
+        a notebook does not show it by itself.
+    save : path, optional
+        A file to write, its format by its suffix.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is not one of `axes` for each picture, or one title for each column.
+    ImportError
+        If matplotlib is not installed.
     """
-    figure = require("matplotlib.figure", "matplotlib", "drawing").Figure(
-        figsize=(12, 4.6), layout="constrained"
-    )
-    panels = figure.subplots(1, 3)
-    panels[0].imshow(image.astype(np.uint8))
-    panels[0].set_title("Photograph")
-    for panel, values, name in (
-        (panels[1], gradient, "Gradient"),
-        (panels[2], attributions, "Integrated gradients"),
-    ):
-        _draw_heat(panel, values)
-        panel.set_title(f"{name} (red: for, blue: against)")
-    for panel in panels:
+    rows, columns = len(pictures), len(pictures[0])
+    if len(titles) != columns:
+        raise ValueError(f"titles must be {columns}, one for each panel, got {list(titles)!r}")
+    figsize = figsize or (5 * columns, 5 * rows)
+    panels = _new_panels(rows, columns, figsize, show) if axes is None else np.ravel(axes)
+    if len(panels) != rows * columns:
+        raise ValueError(f"axes must be {rows} x {columns}, one for each panel, got {len(panels)}")
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
+        panel.imshow(pictures[row][column])
         panel.set_axis_off()
-    figure.suptitle(title)
+        if row == 0:
+            panel.set_title(titles[column])
+    figure = panels[0].figure
+    if save is not None:
+        figure.savefig(save)
+    if show:
+        require("matplotlib.pyplot", "matplotlib", "drawing").show()
     return figure
 
 
-def _draw_heat(panel: Any, values: Float32Array) -> None:
-    """Draw the channel sum on a diverging scale, cut where 1 % of the pixels lie beyond."""
-    heat = values.sum(axis=2)
-    limit = float(np.percentile(np.abs(heat), 99)) or 1.0
-    panel.imshow(heat, cmap="RdBu_r", vmin=-limit, vmax=limit)
+def _new_panels(rows: int, columns: int, figsize: tuple[float, float], show: bool) -> Any:
+    options: dict[str, Any] = {"figsize": figsize, "layout": "constrained"}
+    if show:
+        figure = require("matplotlib.pyplot", "matplotlib", "drawing").figure(**options)
+    else:
+        figure = require("matplotlib.figure", "matplotlib", "drawing").Figure(**options)
+    return figure.subplots(rows, columns, squeeze=False).ravel()

@@ -18,7 +18,6 @@ from skimage import data
 
 import intgrad
 from intgrad import xception
-from intgrad.figures import draw_explanation
 
 SIZE = (224, 224)
 
@@ -49,13 +48,24 @@ def main():
     """Explain, draw and say how it went."""
     model, image = load_efficientnet(), square(data.coffee())
     attributions, info = intgrad.integrated_gradients(
-        model, image, "espresso", output="logit", steps=200, return_info=True
+        model, image, "espresso", output="logit", steps=200, error_map=True, return_info=True
     )
     gradient = model.gradients(image, "espresso", output="logit")
     probability = model.predict(image)[info.target]
-    title = f"espresso {probability:.0%}, {info.evaluations} points, error about {info.error:.0%}"
-    draw_explanation(image, gradient, attributions, title).savefig(Path(sys.argv[1]), dpi=80)
-    print(title, f"{info.seconds:.1f} s")
+    intgrad.GradVisualizer().visualize(
+        image,
+        gradient,
+        attributions,
+        polarity="both",
+        style="heat",
+        error=info.pixel_error_map,
+        figsize=(12, 3.2),
+        titles=["Photograph", "Gradient", "Integrated gradients", "Beyond 2 standard deviations"],
+        show=False,
+        save=Path(sys.argv[1]),
+    )
+    print(f"espresso {probability:.0%}, {info.evaluations} points in {info.seconds:.1f} s,", end=" ")
+    print(f"off by about {info.error:.1%}")
 
 
 if __name__ == "__main__":

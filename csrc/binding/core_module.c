@@ -14,6 +14,7 @@
 #include "../engine/rule.h"
 #include "../kernels/kernels.h"
 #include "handle.h"
+#include "visual.h"
 
 typedef struct {
     PyObject *model_error; /* intgrad.ModelError */
@@ -540,7 +541,7 @@ PyDoc_STRVAR(model_error_doc,
 
 static int core_exec(PyObject *module)
 {
-    if (PyArray_ImportNumPyAPI() < 0)
+    if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddFunctions(module, ig_visual_methods) < 0)
         return -1;
     core_state *state = get_state(module);
     state->model_error =

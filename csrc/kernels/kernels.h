@@ -8,6 +8,7 @@
 #define INTGRAD_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* path.c: the path integral ------------------------------------------------------------------ */
 
@@ -84,5 +85,108 @@ double ig_path_sum(const double *values, size_t count);
 
 /* 1 if every value is finite, else 0 and *ret_index is the first that is not. */
 int ig_all_finite(const float *values, size_t count, size_t *ret_index);
+
+/* tone.c: from attributions to a map of 0..1 -------------------------------------------------- */
+
+/* Maps are double from here on: the seed's results are float64, and a threshold is one of the
+ * values, so that rounding to float32 would break its ties differently. */
+
+/* What pictures hold; where a kernel takes a type it reads them as they are. */
+typedef enum { IG_UINT8, IG_FLOAT32, IG_FLOAT64 } ig_type;
+
+/* 1 if every magnitude is at most `limit`, else 0 and *ret_index is the first that is not. */
+int ig_all_within(const double *values, size_t count, double limit, size_t *ret_index);
+
+/* ret_values[i] = values[i] clipped to [low, high]; may be in place. */
+void ig_clip(const double *values, size_t count, double low, double high, double *ret_values);
+
+/* ret_map[i] = mean over the channels of sign * values clipped to [0, limit]; sign is 1 or -1, type
+ * IG_FLOAT32 or IG_FLOAT64. 1 if every magnitude is finite and at most `largest`, else 0 and the
+ * map is of no use. */
+int ig_channel_mean(const void *values, ig_type type, size_t pixels, size_t channels, double sign,
+                    double limit, double largest, double *ret_map);
+
+/* Doubles of scratch that ig_energy_thresholds takes. */
+size_t ig_energy_scratch(size_t count);
+
+/* ret_thresholds[k] is the magnitude at which the sum of the largest magnitudes reaches
+ * percentages[k] per cent of the plain sum of the map: the smallest magnitude where rounding keeps
+ * the sum from it, the largest where the plain sum is not positive. 100 per cent is the smallest
+ * value, sign and all, as in the seed. O(count), and count is at least 1. */
+void ig_energy_thresholds(const double *map, size_t count, const double *percentages, size_t n,
+                          double *scratch, double *ret_thresholds);
+
+/* ret_map[i] = the line through (low, lower_end) and (high, 1) at |map[i]|, times the sign of
+ * map[i], 0 where that is below lower_end, clipped to [0, 1]. A line without width, high == low,
+ * is the step that it tends to, and is 1 at the step. May be in place. */
+void ig_linear_transform(const double *map, size_t count, double high, double low, double lower_end,
+                         double *ret_map);
+
+/* ret_mask[i] = map[i] > threshold. */
+void ig_binarize(const double *map, size_t count, double threshold, unsigned char *ret_mask);
+
+/* morphology.c: grey dilation and erosion ----------------------------------------------------- */
+
+typedef struct {
+    const double *values; /* rows * columns */
+    size_t rows, columns;
+} ig_structure;
+
+/* Doubles of scratch that ig_dilate and ig_erode take. */
+size_t ig_morphology_scratch(size_t height, size_t width, ig_structure structure);
+
+/* Grey dilation and erosion as in SciPy: the greatest sum of a pixel and a value of the mirrored
+ * structure, the least difference of a pixel and a value of the structure; the map continues as its
+ * mirror image beyond its edges ("reflect"). O(1) a pixel where all values of the structure are
+ * equal, else O(rows * columns). */
+void ig_dilate(const double *map, size_t height, size_t width, ig_structure structure,
+               double *scratch, double *ret_map);
+void ig_erode(const double *map, size_t height, size_t width, ig_structure structure,
+              double *scratch, double *ret_map);
+
+/* components.c: connected components of a mask ------------------------------------------------ */
+
+/* Which neighbours of a pixel belong to it; the other four are their mirror images. */
+enum { IG_WEST = 1, IG_NORTH_WEST = 2, IG_NORTH = 4, IG_NORTH_EAST = 8 };
+
+/* Labels 1, 2, ... in the raster order of each component's first pixel, 0 where the mask is 0;
+ * returns how many. height * width is at most INT32_MAX. */
+size_t ig_label(const unsigned char *mask, size_t height, size_t width, unsigned links,
+                int32_t *ret_labels);
+
+/* ret_mask = mask with its holes filled: what cannot be reached from beyond the edges through
+ * pixels that are 0, going up, down, left and right. scratch holds a value for every pixel. */
+void ig_fill_holes(const unsigned char *mask, size_t height, size_t width, int32_t *scratch,
+                   unsigned char *ret_mask);
+
+/* ret_sums[k] = sum of `weights` over the pixels with label k + 1, or their number if NULL. */
+void ig_component_sums(const int32_t *labels, const double *weights, size_t pixels,
+                       size_t components, double *ret_sums);
+
+enum { IG_MOST_COMPONENTS = 3 };
+
+/* The labels of the largest components, which together reach `percentage` of the sum of all, but
+ * at most three; ties go to the lower label. Returns how many. */
+size_t ig_largest_components(const double *sums, size_t components, double percentage,
+                             int32_t ret_labels[IG_MOST_COMPONENTS]);
+
+/* ret_mask = the pixels that carry one of `kept` and have an edge of the picture or a pixel that
+ * carries none above, below, left or right. scratch holds 2 * width. */
+void ig_outline(const int32_t *labels, size_t height, size_t width, const int32_t *kept, size_t n,
+                unsigned char *scratch, unsigned char *ret_mask);
+
+/* overlay.c: colouring and blending ----------------------------------------------------------- */
+
+/* ret_pixels = map times colour. */
+void ig_colour(const double *map, size_t pixels, const double *colour, size_t channels,
+               double *ret_pixels);
+void ig_colour_mask(const unsigned char *mask, size_t pixels, const int64_t *colour,
+                    size_t channels, int64_t *ret_pixels);
+
+/* ret_pixels = 0.8 * map * colour + image, clipped to [0, 255]. The image has `channels`, or one
+ * that serves them all; the map may be a mask of 0 and 1. */
+void ig_overlay(const void *image, ig_type image_type, size_t image_channels, const void *map,
+                ig_type map_type, size_t pixels, const double *colour, size_t channels,
+                double *ret_pixels);
 
 #endif

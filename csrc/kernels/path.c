@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "clones.h"
 #include "kernels.h"
 
 void ig_path_interpolate(const float *image, const float *baseline, double alpha, size_t count,
@@ -145,6 +146,7 @@ double ig_path_sum(const double *values, size_t count)
     return sum;
 }
 
+IG_CLONES
 int ig_all_finite(const float *values, size_t count, size_t *ret_index)
 {
     /* An exponent of all ones is NaN or inf. Bits and not isfinite(), so that the pass over good
