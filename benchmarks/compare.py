@@ -18,6 +18,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -68,17 +69,21 @@ def to_nchw(image):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))[None]
 
 
-def prepare_intgrad():
+def load_demo():
+    """The same as an intgrad model."""
     import intgrad
     from intgrad import xception
 
-    archive = CACHE / f"benchmark-{os.getpid()}.pt"
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "xception.pt"
         xception.convert(demo_files.fetch(CACHE) / demo_files.MODEL, archive, input_size=(299, 299))
-        model = intgrad.load_model(archive, device="cpu")
-    finally:
-        archive.unlink(missing_ok=True)
-    image = photograph()
+        return intgrad.load_model(archive, device="cpu")
+
+
+def prepare_intgrad():
+    import intgrad
+
+    model, image = load_demo(), photograph()
     return lambda steps: intgrad.integrated_gradients(model, image, FORK, steps=steps)
 
 
@@ -279,8 +284,6 @@ def print_table(rows):
 
 
 def main():
-    import tempfile
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="warm rounds (default: 5)")
     parser.add_argument("--steps", type=int, default=50)

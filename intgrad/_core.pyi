@@ -22,7 +22,6 @@ def describe(model: Any, height: int, width: int, channels: int, /) -> tuple[int
 def scores(
     model: Any,
     images: _Float32,
-    num_classes: int,
     output: str,
     batch_size: int,
     progress: _Progress,

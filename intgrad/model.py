@@ -184,7 +184,7 @@ class Model:
             self.num_classes, _ = _core.describe(self._handle, *shape)
             self._check_labels()
         size = self._batch_size(None, shape)
-        return _core.scores(self._handle, batch, self.num_classes, output, size, None)
+        return _core.scores(self._handle, batch, output, size, None)
 
     def _check_labels(self) -> None:
         if self.labels is not None and len(self.labels) != self.num_classes:

@@ -39,7 +39,7 @@ def probe(
     tolerance = 0.05 if precision == "bfloat16" else 1e-3
 
     def run(batch: Float32Array) -> Float32Array:
-        return _core.scores(handle, batch, num_classes, output, len(batch), None)
+        return _core.scores(handle, batch, output, len(batch), None)
 
     def run_each(batch: Float32Array) -> Float32Array:
         return np.concatenate([run(batch[:1]), run(batch[1:])])

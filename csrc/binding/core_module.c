@@ -239,6 +239,18 @@ static PyObject *core_callable_model(PyObject *module, PyObject *function)
     return ig_callable_handle(function, get_state(module)->model_error);
 }
 
+/* 0 with an exception set on failure. */
+static int describe(PyObject *module, const ig_handle *handle, ig_shape shape,
+                    ig_description *ret_description)
+{
+    ig_error error;
+    ig_status status;
+    Py_BEGIN_ALLOW_THREADS status =
+        handle->backend->describe(handle->model, shape, ret_description, &error);
+    Py_END_ALLOW_THREADS if (status != IG_OK) ig_raise(&error, get_state(module)->model_error);
+    return status == IG_OK;
+}
+
 PyDoc_STRVAR(describe_doc, "describe(model, height, width, channels)\n--\n\n"
                            "(number of classes, device), from one black picture.");
 
@@ -256,37 +268,33 @@ static PyObject *core_describe(PyObject *module, PyObject *args)
         return NULL;
     const ig_shape shape = {(size_t)height, (size_t)width, (size_t)channels};
     ig_description about;
-    ig_error error;
-    ig_status status;
-    Py_BEGIN_ALLOW_THREADS status = handle->backend->describe(handle->model, shape, &about, &error);
-    Py_END_ALLOW_THREADS if (status != IG_OK)
-    {
-        ig_raise(&error, get_state(module)->model_error);
+    if (!describe(module, handle, shape, &about))
         return NULL;
-    }
     return Py_BuildValue("ns", (Py_ssize_t)about.num_classes, about.device);
 }
 
-PyDoc_STRVAR(scores_doc, "scores(model, images, num_classes, output, batch_size, progress)\n--\n\n"
+PyDoc_STRVAR(scores_doc, "scores(model, images, output, batch_size, progress)\n--\n\n"
                          "F of every class, (N, K) float32, of images (N, H, W, C) float32.");
 
 static PyObject *core_scores(PyObject *module, PyObject *args)
 {
     PyObject *capsule, *images_object, *progress;
     const char *output_name;
-    Py_ssize_t num_classes, batch_size;
+    Py_ssize_t batch_size;
     ig_output output;
     PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "OOnsnO", &capsule, &images_object, &num_classes, &output_name,
-                          &batch_size, &progress) ||
-        !to_output(output_name, &output) || !check_positive(batch_size, "batch_size") ||
-        !check_positive(num_classes, "num_classes"))
+    if (!PyArg_ParseTuple(args, "OOsnO", &capsule, &images_object, &output_name, &batch_size,
+                          &progress) ||
+        !to_output(output_name, &output) || !check_positive(batch_size, "batch_size"))
         return NULL;
     const ig_handle *handle = to_handle(capsule);
     PyArrayObject *images = handle ? to_array(images_object, NPY_FLOAT32, 4) : NULL;
     if (!images || !check_pictures(images, "images"))
         goto done;
-    const npy_intp dims[2] = {PyArray_DIM(images, 0), num_classes};
+    ig_description about;
+    if (!describe(module, handle, shape_of(images), &about))
+        goto done;
+    const npy_intp dims[2] = {PyArray_DIM(images, 0), (npy_intp)about.num_classes};
     result = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
     if (!result)
         goto done;
@@ -295,7 +303,7 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
     size_t batch = (size_t)batch_size;
     ig_error error = {IG_OK, ""};
     Py_BEGIN_ALLOW_THREADS ig_scores(&work, PyArray_DATA(images), (size_t)dims[0],
-                                     (size_t)num_classes, &batch,
+                                     about.num_classes, &batch,
                                      PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS ig_raise(&error, get_state(module)->model_error);
     if (PyErr_Occurred())

@@ -136,7 +136,8 @@ typedef struct {
     uint32_t abi_version; /* IG_ABI_VERSION */
     size_t size;          /* sizeof(ig_backend) when the backend was compiled */
 
-    /* Runs one black picture of `shape` and tells what came out. */
+    /* What the model gives, found by running one black picture of `shape` if it has not run yet. It
+     * gives the same number of classes ever after, or fails. */
     ig_status (*describe)(ig_model *model, ig_shape shape, ig_description *ret_description,
                           ig_error *error);
     /* Forward only: ret_scores (n, num_classes). */

@@ -17,6 +17,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -27,10 +28,11 @@
 
 struct ig_model {
     torch::jit::Module module;
-    at::Device device;
-    at::ScalarType precision;
+    at::Device device = at::kCPU;
+    at::ScalarType precision = at::kFloat;
     at::Tensor scale, offset; // (1, C, 1, 1) or (1), undefined where the graph preprocesses
-    bool gives_probabilities;
+    bool gives_probabilities = false;
+    std::atomic<int64_t> num_classes{0}; // 0 until it has run once
 };
 
 namespace
@@ -173,6 +175,15 @@ at::Tensor apply_output(const ig_model &model, const at::Tensor &scores, ig_outp
     return values;
 }
 
+// Callers size their buffers by what the first run gave.
+void check_num_classes(ig_model &model, int64_t found)
+{
+    int64_t known = 0;
+    if (!model.num_classes.compare_exchange_strong(known, found))
+        TORCH_CHECK(known == found, "the model returned ", found, " classes, and ", known,
+                    " before");
+}
+
 at::Tensor forward(ig_model &model, const at::Tensor &input, ig_output output)
 {
     const auto result = model.module.forward({input});
@@ -184,6 +195,7 @@ at::Tensor forward(ig_model &model, const at::Tensor &input, ig_output output)
                 ", number of classes), got ", scores.sizes());
     TORCH_CHECK(scores.is_floating_point(), "the model must return real scores, got ",
                 scores.scalar_type());
+    check_num_classes(model, scores.size(1));
     return apply_output(model, scores, output);
 }
 
@@ -327,9 +339,11 @@ std::unique_ptr<ig_model> load(const ig_torch_options &options)
     }
     if (options.bfloat16)
         module.to(device, precision);
-    auto model = std::make_unique<ig_model>(ig_model{torch::jit::freeze(module), device, precision,
-                                                     at::Tensor(), at::Tensor(),
-                                                     options.gives_probabilities != 0});
+    auto model = std::make_unique<ig_model>();
+    model->module = torch::jit::freeze(module);
+    model->device = device;
+    model->precision = precision;
+    model->gives_probabilities = options.gives_probabilities != 0;
     if (options.affine_count) {
         model->scale = affine_tensor(options.scale, options.affine_count, device);
         model->offset = affine_tensor(options.offset, options.affine_count, device);
@@ -344,11 +358,13 @@ ig_status describe(ig_model *model, ig_shape shape, ig_description *ret_descript
 {
     return guarded(error, [&] {
         const torch::jit::GraphOptimizerEnabledGuard no_profiling(false);
-        const std::vector<float> black(ig_shape_size(shape), 0.0F);
-        const auto scores = forward_only(*model, black.data(), 1, shape, IG_SOFTMAX);
-        ret_description->num_classes = static_cast<size_t>(scores.size(1));
+        if (!model->num_classes) {
+            const std::vector<float> black(ig_shape_size(shape), 0.0F);
+            forward_only(*model, black.data(), 1, shape, IG_SOFTMAX);
+        }
+        ret_description->num_classes = static_cast<size_t>(model->num_classes);
         std::snprintf(ret_description->device, sizeof ret_description->device, "%s",
-                      scores.device().str().c_str());
+                      model->device.str().c_str());
         return IG_OK;
     });
 }
