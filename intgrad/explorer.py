@@ -78,9 +78,7 @@ def explore(
     redraw()
     for control in controls.values():
         control.observe(redraw, names="value")
-    columns = [
-        widgets.VBox([widgets.Label(name), picture]) for name, picture in pictures.items()
-    ]
+    columns = [widgets.VBox([widgets.Label(name), picture]) for name, picture in pictures.items()]
     box = widgets.VBox([widgets.HBox(columns), *controls.values()])
     box.controls, box.pictures = controls, pictures
     return box

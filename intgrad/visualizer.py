@@ -469,7 +469,7 @@ class GradVisualizer:
         if error is not None:
             deviations = _to_stack(error, "error", 2, images.shape[:3])
             columns.append(_draw_trusted(maps[1], deviations, _check_positive(k, "k"), limits[1]))
-            names.append(f"Beyond {k:g} standard deviations")
+            names.append(f"Beyond {k:g} σ")
         return draw_grid(
             list(zip(*columns, strict=True)),
             names if titles is None else titles,
@@ -549,9 +549,7 @@ def _draw_styled(
     return [pictures.blended(*pair, limit, polarity) for pair in zip(images, maps, strict=True)]
 
 
-def _draw_trusted(
-    values: Array, deviations: Array, k: float, vmax: float | None
-) -> list[Array]:
+def _draw_trusted(values: Array, deviations: Array, k: float, vmax: float | None) -> list[Array]:
     maps = values.mean(axis=3, dtype=np.float64)
     limit = pictures.scale_of(maps) if vmax is None else _check_positive(vmax, "vmax")
     return [
@@ -564,9 +562,7 @@ def _to_uint8(picture: Array) -> Array:
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _to_stack(
-    values: Any, name: str, ndim: int, shape: tuple[int, ...] | None = None
-) -> Array:
+def _to_stack(values: Any, name: str, ndim: int, shape: tuple[int, ...] | None = None) -> Array:
     """Return values of one image or several as a stack."""
     array = _to_real(values, name)
     stack = array[np.newaxis] if array.ndim == ndim else array

@@ -64,7 +64,9 @@ def main():
         show=False,
         save=Path(sys.argv[1]),
     )
-    print(f"espresso {probability:.0%}, {info.evaluations} points in {info.seconds:.1f} s,", end=" ")
+    print(
+        f"espresso {probability:.0%}, {info.evaluations} points in {info.seconds:.1f} s,", end=" "
+    )
     print(f"off by about {info.error:.1%}")
 
 
