@@ -196,7 +196,7 @@ def _explain_image(model: Model, path: Path, options: argparse.Namespace) -> Non
         style="heat",
         error=info.pixel_error_map,
         figsize=(5 * (len(titles) + (info.pixel_error_map is not None)), 5.4),
-        titles=titles + ["Beyond 2 σ"] * (info.pixel_error_map is not None),
+        titles=titles + ["Beyond 2 sd"] * (info.pixel_error_map is not None),
         show=False,
         save=drawn,
     )

@@ -65,11 +65,11 @@ def _colour(scaled: Map, name: str) -> Picture:
 
 
 def _to_rgb(image: npt.NDArray[Any]) -> Map:
-    clipped = np.clip(image, 0, 255).astype(np.float64)
-    return np.broadcast_to(clipped, (*image.shape[:2], 3)) if image.shape[2] == 1 else clipped
+    rgb: Map = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    return np.clip(rgb, 0, 255).astype(np.float64)
 
 
 def _to_grey(image: npt.NDArray[Any]) -> Map:
     """Luminance (ITU-R BT.601), lightened so that colours stand out."""
     luminance = _to_rgb(image)[..., :3] @ np.array([0.299, 0.587, 0.114])
-    return 127 + luminance[..., np.newaxis] / 2
+    return np.asarray(127 + luminance[..., np.newaxis] / 2)

@@ -469,7 +469,7 @@ class GradVisualizer:
         if error is not None:
             deviations = _to_stack(error, "error", 2, images.shape[:3])
             columns.append(_draw_trusted(maps[1], deviations, _check_positive(k, "k"), limits[1]))
-            names.append(f"Beyond {k:g} σ")
+            names.append(f"Beyond {k:g} sd")
         return draw_grid(
             list(zip(*columns, strict=True)),
             names if titles is None else titles,

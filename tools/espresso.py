@@ -60,13 +60,11 @@ def main():
         style="heat",
         error=info.pixel_error_map,
         figsize=(12, 3.2),
-        titles=["Photograph", "Gradient", "Integrated gradients", "Beyond 2 standard deviations"],
+        titles=["Photograph", "Gradient", "Integrated gradients", "Beyond 2 sd"],
         show=False,
         save=Path(sys.argv[1]),
     )
-    print(
-        f"espresso {probability:.0%}, {info.evaluations} points in {info.seconds:.1f} s,", end=" "
-    )
+    print(f"espresso {probability:.0%}: {info.evaluations} points in {info.seconds:.1f} s,")
     print(f"off by about {info.error:.1%}")
 
 
