@@ -14,12 +14,13 @@ SOURCES := setup.py pyproject.toml $(shell find csrc -name '*.c' -o -name '*.h' 
 export INTGRAD_CACHE := $(abspath $(CACHE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test notebooks lint format bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    explain a real photograph with a real Xception (out/0412.png)"
 	@echo "make test    build and run every test"
+	@echo "make notebooks  run the notebooks, with few steps"
 	@echo "make lint    check the style and types of everything"
 	@echo "make format  mend what lint says of style"
 	@echo "make bench   measure against the rivals (benchmarks/README.md; some 20 minutes)"
@@ -30,6 +31,9 @@ demo: $(MODEL)
 
 test: $(VENV)/test.stamp $(KITCHEN)
 	$(BIN)/python -m pytest
+
+notebooks: $(VENV)/test.stamp $(KITCHEN)
+	INTGRAD_NOTEBOOK_STEPS=16 $(BIN)/python -m pytest --nbmake notebooks
 
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .

@@ -245,9 +245,11 @@ static int describe(PyObject *module, const ig_handle *handle, ig_shape shape,
 {
     ig_error error;
     ig_status status;
-    Py_BEGIN_ALLOW_THREADS status =
-        handle->backend->describe(handle->model, shape, ret_description, &error);
-    Py_END_ALLOW_THREADS if (status != IG_OK) ig_raise(&error, get_state(module)->model_error);
+    Py_BEGIN_ALLOW_THREADS
+    status = handle->backend->describe(handle->model, shape, ret_description, &error);
+    Py_END_ALLOW_THREADS
+    if (status != IG_OK)
+        ig_raise(&error, get_state(module)->model_error);
     return status == IG_OK;
 }
 
@@ -302,10 +304,11 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
                              output,          between_batches, to_context(progress)};
     size_t batch = (size_t)batch_size;
     ig_error error = {IG_OK, ""};
-    Py_BEGIN_ALLOW_THREADS ig_scores(&work, PyArray_DATA(images), (size_t)dims[0],
-                                     about.num_classes, &batch,
-                                     PyArray_DATA((PyArrayObject *)result), &error);
-    Py_END_ALLOW_THREADS ig_raise(&error, get_state(module)->model_error);
+    Py_BEGIN_ALLOW_THREADS
+    ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], about.num_classes, &batch,
+              PyArray_DATA((PyArrayObject *)result), &error);
+    Py_END_ALLOW_THREADS
+    ig_raise(&error, get_state(module)->model_error);
     if (PyErr_Occurred())
         Py_CLEAR(result);
 
@@ -353,10 +356,11 @@ static PyObject *core_gradients(PyObject *module, PyObject *args)
                              output,          between_batches, to_context(progress)};
     size_t batch = (size_t)(batch_size < dims[0] ? batch_size : dims[0]);
     ig_error error = {IG_OK, ""};
-    Py_BEGIN_ALLOW_THREADS ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0],
-                                        PyArray_DATA(targets), (size_t)dims[1], &batch,
-                                        PyArray_DATA((PyArrayObject *)result), &error);
-    Py_END_ALLOW_THREADS ig_raise(&error, get_state(module)->model_error);
+    Py_BEGIN_ALLOW_THREADS
+    ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
+                 (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
+    Py_END_ALLOW_THREADS
+    ig_raise(&error, get_state(module)->model_error);
     if (PyErr_Occurred())
         Py_CLEAR(result);
 
@@ -512,16 +516,20 @@ static PyObject *core_integrate(PyObject *module, PyObject *args)
     };
     ig_error error;
     ig_status status;
-    Py_BEGIN_ALLOW_THREADS status =
-        ig_integrate(handle->backend, handle->model, &request, between_batches,
-                     to_context(progress), &result, &error);
-    Py_END_ALLOW_THREADS if (status == IG_OK) answer = Py_BuildValue(
-        "{sO sO sO sO sO sO sO sO sn}", "attributions", a.attributions, "error_map",
-        error_map ? (PyObject *)a.error_map : Py_None, "pixel_error_map",
-        error_map ? (PyObject *)a.pixel_error_map : Py_None, "scores", a.scores, "baseline_scores",
-        a.baseline_scores, "sums", a.sums, "quadrature_error", a.quadrature_error, "baseline_error",
-        a.baseline_error, "batch_size", (Py_ssize_t)result.batch_size);
-    else if (status != IG_PENDING) ig_raise(&error, get_state(module)->model_error);
+    Py_BEGIN_ALLOW_THREADS
+    status = ig_integrate(handle->backend, handle->model, &request, between_batches,
+                          to_context(progress), &result, &error);
+    Py_END_ALLOW_THREADS
+    if (status == IG_OK)
+        answer =
+            Py_BuildValue("{sO sO sO sO sO sO sO sO sn}", "attributions", a.attributions,
+                          "error_map", error_map ? (PyObject *)a.error_map : Py_None,
+                          "pixel_error_map", error_map ? (PyObject *)a.pixel_error_map : Py_None,
+                          "scores", a.scores, "baseline_scores", a.baseline_scores, "sums", a.sums,
+                          "quadrature_error", a.quadrature_error, "baseline_error",
+                          a.baseline_error, "batch_size", (Py_ssize_t)result.batch_size);
+    else if (status != IG_PENDING)
+        ig_raise(&error, get_state(module)->model_error);
 
 done:
     release_integration(&a);

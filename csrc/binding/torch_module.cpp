@@ -56,9 +56,13 @@ PyObject *torch_load(PyObject *module, PyObject *args)
         ig_model *model = nullptr;
         ig_error error;
         ig_status status;
-        Py_BEGIN_ALLOW_THREADS status = ig_torch_load(&options, &model, &error);
-        Py_END_ALLOW_THREADS if (status == IG_OK) handle = ig_handle_new(ig_torch_backend(), model);
-        else ig_raise(&error, static_cast<State *>(PyModule_GetState(module))->model_error);
+        Py_BEGIN_ALLOW_THREADS
+        status = ig_torch_load(&options, &model, &error);
+        Py_END_ALLOW_THREADS
+        if (status == IG_OK)
+            handle = ig_handle_new(ig_torch_backend(), model);
+        else
+            ig_raise(&error, static_cast<State *>(PyModule_GetState(module))->model_error);
     }
     PyBuffer_Release(&archive);
     return handle;

@@ -45,11 +45,14 @@ static int check_values(PyArrayObject *array, const char *name)
     const size_t count = (size_t)PyArray_SIZE(array);
     size_t at = 0;
     int good = 1;
-    Py_BEGIN_ALLOW_THREADS if (PyArray_TYPE(array) == NPY_FLOAT32) good =
-        ig_all_finite(PyArray_DATA(array), count, &at);
-    else if (PyArray_TYPE(array) == NPY_DOUBLE) good =
-        ig_all_within(PyArray_DATA(array), count, LARGEST, &at);
-    Py_END_ALLOW_THREADS if (!good) raise_value(array, at, name);
+    Py_BEGIN_ALLOW_THREADS
+    if (PyArray_TYPE(array) == NPY_FLOAT32)
+        good = ig_all_finite(PyArray_DATA(array), count, &at);
+    else if (PyArray_TYPE(array) == NPY_DOUBLE)
+        good = ig_all_within(PyArray_DATA(array), count, LARGEST, &at);
+    Py_END_ALLOW_THREADS
+    if (!good)
+        raise_value(array, at, name);
     return good;
 }
 
@@ -185,8 +188,8 @@ static PyObject *visual_clip(PyObject *module, PyObject *args)
     PyArrayObject *values = to_array(object, NPY_DOUBLE, ANY_NDIM, "attributions");
     PyArrayObject *result = values ? new_like(values, NPY_DOUBLE) : NULL;
     if (result) {
-        Py_BEGIN_ALLOW_THREADS ig_clip(PyArray_DATA(values), size_of(values), low, high,
-                                       PyArray_DATA(result));
+        Py_BEGIN_ALLOW_THREADS
+        ig_clip(PyArray_DATA(values), size_of(values), low, high, PyArray_DATA(result));
         Py_END_ALLOW_THREADS
     }
     Py_XDECREF(values);
@@ -214,11 +217,11 @@ static PyObject *visual_channel_mean(PyObject *module, PyObject *args)
         goto done;
     const size_t pixels = size_of(result), channels = dim_of(values, 2);
     int good;
-    Py_BEGIN_ALLOW_THREADS good =
-        ig_channel_mean(PyArray_DATA(values), type_of(values), pixels, channels, sign, limit,
-                        LARGEST, PyArray_DATA(result));
-    Py_END_ALLOW_THREADS if (!good)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    good = ig_channel_mean(PyArray_DATA(values), type_of(values), pixels, channels, sign, limit,
+                           LARGEST, PyArray_DATA(result));
+    Py_END_ALLOW_THREADS
+    if (!good) {
         check_values(values, "attributions");
         Py_CLEAR(result);
     }
@@ -246,9 +249,11 @@ static PyObject *visual_energy_threshold(PyObject *module, PyObject *args)
     scratch = new_scratch(ig_energy_scratch(size_of(map)), NPY_DOUBLE);
     if (!scratch)
         goto done;
-    Py_BEGIN_ALLOW_THREADS ig_energy_thresholds(PyArray_DATA(map), size_of(map), &percentage, 1,
-                                                PyArray_DATA(scratch), &threshold);
-    Py_END_ALLOW_THREADS result = PyFloat_FromDouble(threshold);
+    Py_BEGIN_ALLOW_THREADS
+    ig_energy_thresholds(PyArray_DATA(map), size_of(map), &percentage, 1, PyArray_DATA(scratch),
+                         &threshold);
+    Py_END_ALLOW_THREADS
+    result = PyFloat_FromDouble(threshold);
 
 done:
     Py_XDECREF(map);
@@ -277,13 +282,15 @@ static PyObject *visual_linear_transform(PyObject *module, PyObject *args)
     result = scratch ? to_result(out, map) : NULL;
     if (!result)
         goto done;
-    Py_BEGIN_ALLOW_THREADS ig_energy_thresholds(PyArray_DATA(map), count, percentages, 2,
-                                                PyArray_DATA(scratch), thresholds);
+    Py_BEGIN_ALLOW_THREADS
+    ig_energy_thresholds(PyArray_DATA(map), count, percentages, 2, PyArray_DATA(scratch),
+                         thresholds);
     ig_linear_transform(PyArray_DATA(map), count, thresholds[0], thresholds[1], lower_end,
                         PyArray_DATA(result));
     Py_END_ALLOW_THREADS
 
-        done : Py_XDECREF(map);
+done:
+    Py_XDECREF(map);
     Py_XDECREF(scratch);
     return (PyObject *)result;
 }
@@ -300,8 +307,8 @@ static PyObject *visual_binarize(PyObject *module, PyObject *args)
     PyArrayObject *map = to_array(object, NPY_DOUBLE, ANY_NDIM, "attributions");
     PyArrayObject *result = map ? new_like(map, NPY_BOOL) : NULL;
     if (result) {
-        Py_BEGIN_ALLOW_THREADS ig_binarize(PyArray_DATA(map), size_of(map), threshold,
-                                           PyArray_DATA(result));
+        Py_BEGIN_ALLOW_THREADS
+        ig_binarize(PyArray_DATA(map), size_of(map), threshold, PyArray_DATA(result));
         Py_END_ALLOW_THREADS
     }
     Py_XDECREF(map);
@@ -335,13 +342,15 @@ static PyObject *visual_cleanup(PyObject *module, PyObject *args)
     if (!result)
         goto done;
     double *lines = PyArray_DATA(scratch), *a = PyArray_DATA(spare), *b = PyArray_DATA(result);
-    Py_BEGIN_ALLOW_THREADS ig_dilate(PyArray_DATA(map), height, width, brush, lines, a);
+    Py_BEGIN_ALLOW_THREADS
+    ig_dilate(PyArray_DATA(map), height, width, brush, lines, a);
     ig_erode(a, height, width, brush, lines, b);
     ig_erode(b, height, width, brush, lines, a);
     ig_dilate(a, height, width, brush, lines, b);
     Py_END_ALLOW_THREADS
 
-        done : Py_XDECREF(map);
+done:
+    Py_XDECREF(map);
     Py_XDECREF(structure);
     Py_XDECREF(scratch);
     Py_XDECREF(spare);
@@ -363,11 +372,13 @@ static PyObject *visual_fill_holes(PyObject *module, PyObject *object)
     result = scratch ? new_like(mask, NPY_BOOL) : NULL;
     if (!result)
         goto done;
-    Py_BEGIN_ALLOW_THREADS ig_fill_holes(PyArray_DATA(mask), dim_of(mask, 0), dim_of(mask, 1),
-                                         PyArray_DATA(scratch), PyArray_DATA(result));
+    Py_BEGIN_ALLOW_THREADS
+    ig_fill_holes(PyArray_DATA(mask), dim_of(mask, 0), dim_of(mask, 1), PyArray_DATA(scratch),
+                  PyArray_DATA(result));
     Py_END_ALLOW_THREADS
 
-        done : Py_XDECREF(mask);
+done:
+    Py_XDECREF(mask);
     Py_XDECREF(scratch);
     return (PyObject *)result;
 }
@@ -402,15 +413,18 @@ static PyObject *visual_components(PyObject *module, PyObject *args)
     if (!labels)
         goto done;
     npy_intp count;
-    Py_BEGIN_ALLOW_THREADS count = (npy_intp)ig_label(PyArray_DATA(mask), dim_of(mask, 0),
-                                                      dim_of(mask, 1), links, PyArray_DATA(labels));
-    Py_END_ALLOW_THREADS sums = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
+    Py_BEGIN_ALLOW_THREADS
+    count = (npy_intp)ig_label(PyArray_DATA(mask), dim_of(mask, 0), dim_of(mask, 1), links,
+                               PyArray_DATA(labels));
+    Py_END_ALLOW_THREADS
+    sums = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
     if (!sums)
         goto done;
-    Py_BEGIN_ALLOW_THREADS ig_component_sums(PyArray_DATA(labels),
-                                             weights ? PyArray_DATA(weights) : NULL,
-                                             size_of(labels), (size_t)count, PyArray_DATA(sums));
-    Py_END_ALLOW_THREADS result = Py_BuildValue("OO", labels, sums);
+    Py_BEGIN_ALLOW_THREADS
+    ig_component_sums(PyArray_DATA(labels), weights ? PyArray_DATA(weights) : NULL, size_of(labels),
+                      (size_t)count, PyArray_DATA(sums));
+    Py_END_ALLOW_THREADS
+    result = Py_BuildValue("OO", labels, sums);
 
 done:
     Py_XDECREF(mask);
@@ -444,13 +458,14 @@ static PyObject *visual_outline(PyObject *module, PyObject *args)
     if (!result)
         goto done;
     int32_t kept[IG_MOST_COMPONENTS];
-    Py_BEGIN_ALLOW_THREADS const size_t n =
-        ig_largest_components(PyArray_DATA(sums), size_of(sums), percentage, kept);
+    Py_BEGIN_ALLOW_THREADS
+    const size_t n = ig_largest_components(PyArray_DATA(sums), size_of(sums), percentage, kept);
     ig_outline(PyArray_DATA(labels), height, width, kept, n, PyArray_DATA(scratch),
                PyArray_DATA(result));
     Py_END_ALLOW_THREADS
 
-        done : Py_XDECREF(labels);
+done:
+    Py_XDECREF(labels);
     Py_XDECREF(sums);
     Py_XDECREF(scratch);
     return (PyObject *)result;
@@ -482,12 +497,16 @@ static PyObject *visual_colour(PyObject *module, PyObject *args)
     if (!result)
         goto done;
     const size_t pixels = size_of(map), channels = dim_of(colour, 0);
-    Py_BEGIN_ALLOW_THREADS if (is_mask) ig_colour_mask(
-        PyArray_DATA(map), pixels, PyArray_DATA(colour), channels, PyArray_DATA(result));
-    else ig_colour(PyArray_DATA(map), pixels, PyArray_DATA(colour), channels, PyArray_DATA(result));
+    Py_BEGIN_ALLOW_THREADS
+    if (is_mask)
+        ig_colour_mask(PyArray_DATA(map), pixels, PyArray_DATA(colour), channels,
+                       PyArray_DATA(result));
+    else
+        ig_colour(PyArray_DATA(map), pixels, PyArray_DATA(colour), channels, PyArray_DATA(result));
     Py_END_ALLOW_THREADS
 
-        done : Py_XDECREF(map);
+done:
+    Py_XDECREF(map);
     Py_XDECREF(colour);
     return (PyObject *)result;
 }
@@ -524,12 +543,13 @@ static PyObject *visual_overlay(PyObject *module, PyObject *args)
     if (!result)
         goto done;
     const size_t count = size_of(map), depth = dim_of(image, 2), channels = dim_of(colour, 0);
-    Py_BEGIN_ALLOW_THREADS ig_overlay(PyArray_DATA(image), type_of(image), depth, PyArray_DATA(map),
-                                      type_of(map), count, PyArray_DATA(colour), channels,
-                                      PyArray_DATA(result));
+    Py_BEGIN_ALLOW_THREADS
+    ig_overlay(PyArray_DATA(image), type_of(image), depth, PyArray_DATA(map), type_of(map), count,
+               PyArray_DATA(colour), channels, PyArray_DATA(result));
     Py_END_ALLOW_THREADS
 
-        done : Py_XDECREF(image);
+done:
+    Py_XDECREF(image);
     Py_XDECREF(map);
     Py_XDECREF(colour);
     return (PyObject *)result;
