@@ -59,7 +59,7 @@ def main():
         polarity="both",
         style="heat",
         error=info.pixel_error_map,
-        figsize=(12, 3.2),
+        figsize=(12, 3.5),
         titles=["Photograph", "Gradient", "Integrated gradients", "Beyond 2 sd"],
         show=False,
         save=Path(sys.argv[1]),
