@@ -85,25 +85,25 @@ def explore(
 
 
 def _make_controls(widgets: Any) -> dict[str, Any]:
-    wide = {
+    common = {
         "layout": widgets.Layout(width="600px"),
         "style": {"description_width": "140px"},
-        "continuous_update": True,
     }
-    plain = {"style": {"description_width": "140px"}}
     return {
         "percentiles": widgets.FloatRangeSlider(
-            value=(0, 99), min=0, max=100, step=0.5, description="Percentiles", **wide
+            value=(0, 99), min=0, max=100, step=0.5, description="Percentiles", **common
         ),
-        "polarity": widgets.ToggleButtons(
-            options=["positive", "negative", "both"], description="Polarity", **plain
+        "polarity": widgets.Dropdown(
+            options=["positive", "negative", "both"], description="Polarity", **common
         ),
-        "cleanup": widgets.IntSlider(value=0, min=0, max=9, description="Cleanup, pixels", **wide),
-        "outlines": widgets.Checkbox(value=False, description="Outlines", **plain),
+        "cleanup": widgets.IntSlider(
+            value=0, min=0, max=9, description="Cleanup, pixels", **common
+        ),
+        "outlines": widgets.Checkbox(value=False, description="Outlines", **common),
         "outlined": widgets.FloatSlider(
-            value=90, min=1, max=100, description="Outlined, %", **wide
+            value=90, min=1, max=100, description="Outlined, %", **common
         ),
-        "overlay": widgets.Checkbox(value=True, description="Over the photograph", **plain),
+        "overlay": widgets.Checkbox(value=True, description="Over the photograph", **common),
     }
 
 

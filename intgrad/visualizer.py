@@ -405,7 +405,8 @@ class GradVisualizer:
         outlines, outlines_component_percentage, overlay, clip, rank
             As in `process_grads`; for the style "overlay" alone.
         figsize : (float, float)
-            Width of the figure and height of a row, in inches.
+            Width and height of the figure, in inches; for several images the height that a row
+            may have at most, where their shape does not need it.
         style : {"overlay", "heat", "masked", "blended"}
             "overlay" is the seed's `process_grads`. The others draw the mean over the channels:
             as a heat map (diverging and symmetric about 0 for both polarities), as the image where
@@ -473,7 +474,7 @@ class GradVisualizer:
         return draw_grid(
             list(zip(*columns, strict=True)),
             names if titles is None else titles,
-            figsize=(figsize[0], figsize[1] * len(images)),
+            figsize=_fit(figsize, images.shape[:3], len(columns)),
             axes=axes,
             show=show,
             save=save,
@@ -535,6 +536,16 @@ def _paint(picture: Array | None, layers: list[Array], colours: list[tuple[float
         for layer, colour in zip(layers, colours, strict=True)
     ]
     return painted[0] if len(painted) == 1 else painted[0] + painted[1]
+
+
+def _fit(figsize: tuple[float, float], shape: tuple[int, ...], columns: int) -> tuple[float, float]:
+    """Make the rows of several images no higher than their pictures and a title need."""
+    width, height = figsize
+    count, rows_of_pixels, pixels = shape
+    if count == 1:
+        return width, height
+    title = 0.2
+    return width, count * min(height, width / columns * rows_of_pixels / pixels + title)
 
 
 def _draw_styled(
