@@ -11,14 +11,11 @@ and the others are imported by the functions that need them.
 """
 
 from ._core import ModelError
-from .attribution import (
-    AttributionInfo,
-    integrated_gradients,
-    random_baseline_integrated_gradients,
-)
+from .attribution import integrated_gradients, random_baseline_integrated_gradients
 from .backend import BackendError
 from .explorer import explore
 from .images import load_image
+from .info import AttributionInfo
 from .loading import load_model
 from .model import Model
 from .visualizer import GradVisualizer

@@ -36,6 +36,9 @@ def gradients(
     progress: _Progress,
     /,
 ) -> _Float32: ...
+def fitting_batch(
+    model: Any, height: int, width: int, channels: int, limit: int, /
+) -> int: ...
 def integrate(
     model: Any,
     images: _Float32,
@@ -46,10 +49,14 @@ def integrate(
     half_weights: _Float64 | None,
     output: str,
     batch_size: int,
-    sample: bool,
-    error_map: bool,
-    progress: _Progress,
-    /,
+    sample: bool = False,
+    error_map: bool = False,
+    gradient: bool = False,
+    tolerance: float = 0,
+    max_evaluations: int = 0,
+    most_retained: int = 0,
+    first_image: int = 0,
+    progress: _Progress = None,
 ) -> dict[str, Any]: ...
 
 # The transforms of GradVisualizer, from csrc/binding/visual.c.

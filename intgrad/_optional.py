@@ -58,5 +58,6 @@ class ProgressBar:
     def _advance(self, done: int, total: int) -> None:
         if self._bar is None:
             assert self._tqdm is not None
-            self._bar = self._tqdm(total=total, unit=self._unit)
+            self._bar = self._tqdm(unit=self._unit)
+        self._bar.total = total or None  # with a tolerance nobody knows it
         self._bar.update(done - self._bar.n)

@@ -2,110 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import platform
-import sys
 import time
-from dataclasses import dataclass
+import warnings
 from typing import Any, Literal, overload
 
 import numpy as np
-import numpy.typing as npt
 
-from . import _core
-from ._optional import ProgressBar
 from .baselines import Baselines, UniformDraws, make_baselines
+from .devices import integrate
 from .images import Float32Array
+from .info import AttributionInfo, Infos, make_info, versions
 from .model import Model, Output, check_int, squeeze
-
-Rule = Literal["trapezoid", "midpoint", "left", "right", "gauss-legendre"]
-MAX_STEPS = 100_000
-RULES = ("trapezoid", "midpoint", "left", "right", "gauss-legendre")
-
-
-@dataclass(frozen=True, eq=False)
-class AttributionInfo:
-    """What an attribution was made of, and how far it may be off.
-
-    Errors are relative: the L2 norm of the error over the norm of the attributions.
-
-    Attributes
-    ----------
-    target : int
-        The class that was explained.
-    score, baseline_score : float
-        F at the image and at the baseline (the mean over several).
-    delta : float
-        Completeness gap: the sum of the attributions less (score - baseline_score). It says
-        little of the attributions' error, which may be far smaller or larger.
-    error : float
-        Estimated error. For baselines drawn at random, the root sum of squares of the two
-        below; else the quadrature error, because the given baselines are what was asked for.
-    quadrature_error : float
-        ||T - T_half|| / sqrt(3) / ||T||, where T_half is the trapezoid on every other node; NaN
-        for other rules and for fewer than 2 steps.
-    baseline_error : float
-        Standard error of the mean over the baselines; NaN with one baseline.
-    error_map : numpy.ndarray or None
-        Standard deviation of each attribution, in the attributions' shape and unit; its norm is
-        `error` times that of the attributions.
-    pixel_error_map : numpy.ndarray or None
-        (H, W), the same for the mean of the attributions over the channels; with `error_map`.
-    evaluations : int
-        Points at which the gradient was evaluated, over all baselines.
-    alphas : numpy.ndarray
-        The nodes on the path, 0 the baseline and 1 the image.
-    rule, steps, output, baseline, precision, device
-        As asked for.
-    batch_size : int
-        Points evaluated together; smaller than asked for where memory was short.
-    seed : int or None
-        What random baselines were drawn with; passing it again repeats them.
-    seconds : float
-        Wall time of the whole call.
-    versions : dict
-        Of intgrad, Python, NumPy and, where it was used, torch.
-    """
-
-    target: int
-    score: float
-    baseline_score: float
-    delta: float
-    error: float
-    quadrature_error: float
-    baseline_error: float
-    error_map: Float32Array | None
-    pixel_error_map: Float32Array | None
-    evaluations: int
-    alphas: npt.NDArray[np.float64]
-    rule: Rule
-    steps: int
-    output: Output
-    baseline: str
-    batch_size: int
-    precision: str
-    device: str
-    seed: int | None
-    seconds: float
-    versions: dict[str, str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a dict that `json.dumps` takes: NaN and inf become None.
-
-        The error maps, which have the size of the image, are left out.
-        """
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        del fields["error_map"], fields["pixel_error_map"]
-        fields["alphas"] = self.alphas.tolist()
-        fields["versions"] = dict(self.versions)
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in fields.items()
-        }
-
-
-Infos = AttributionInfo | list[AttributionInfo] | list[list[AttributionInfo]]
+from .plan import Plan, Rule
+from .targets import Targets
 
 
 @overload
@@ -124,6 +33,7 @@ def integrated_gradients(
     seed: int | None = ...,
     progress: bool = ...,
     error_map: bool = ...,
+    gradient: bool = ...,
     return_info: Literal[False] = ...,
 ) -> Float32Array: ...
 
@@ -144,6 +54,7 @@ def integrated_gradients(
     seed: int | None = ...,
     progress: bool = ...,
     error_map: bool = ...,
+    gradient: bool = ...,
     return_info: Literal[True],
 ) -> tuple[Float32Array, Any]: ...
 
@@ -163,6 +74,7 @@ def integrated_gradients(
     seed: int | None = None,
     progress: bool = False,
     error_map: bool = False,
+    gradient: bool = False,
     return_info: bool = False,
 ) -> Float32Array | tuple[Float32Array, Infos]:
     """Attribute a score to the pixels of an image.
@@ -191,13 +103,18 @@ def integrated_gradients(
         Quadrature. The error of a ReLU network's attributions falls as 1 / steps for every rule;
         the trapezoid alone comes with an estimate of it.
     tolerance : float, optional
-        Not there yet: NotImplementedError.
+        Instead of a number of steps, the `info.quadrature_error` to reach: 0.05 for 5 %. Each
+        image's paths are bisected where its gradient moves, from 9 nodes on and never less than 17;
+        every gradient is used again, and kept until the image is done, up to 1 GiB in all. Needs
+        the trapezoid; `steps` is not looked at.
     max_evaluations : int
-        For `tolerance`.
+        With `tolerance`: the most gradients for an image, all its baselines together. A warning
+        says what was reached.
     output : {"softmax", "log_softmax", "logit"}
         F, as seen from the logits of the target.
     batch_size : int, optional
-        Points evaluated together; None is a fixed rule of shape and device.
+        Points evaluated together; None is a fixed rule of shape on a CPU, and
+        on CUDA what fits into the free memory.
     seed : int, optional
         For random baselines; the same draws serve every image of a batch.
     progress : bool
@@ -205,6 +122,9 @@ def integrated_gradients(
     error_map : bool
         Add the standard deviation of each attribution, and of each pixel's mean over the
         channels, to the info; needs `return_info=True`, the trapezoid and at least 2 steps.
+    gradient : bool
+        Add the plain gradient at the image to the info: it is the path's last node and costs
+        nothing. Needs `return_info=True` and a rule with a node there.
     return_info : bool
         Return (attributions, info).
 
@@ -227,54 +147,26 @@ def integrated_gradients(
         On Ctrl-C, within one batch.
     """
     started = time.perf_counter()
-    if not isinstance(model, Model):
-        raise TypeError(
-            f"model must be an intgrad.Model, got {type(model).__name__}: intgrad.load_model(...)"
-        )
-    steps, batch_size, seed = _check_numbers(steps, batch_size, seed)
-    _check_rule(rule, steps, tolerance, max_evaluations, error_map, return_info)
-    model._check_output(output)
+    plan = Plan.check(
+        model,
+        rule=rule,
+        steps=steps,
+        tolerance=tolerance,
+        max_evaluations=max_evaluations,
+        output=output,
+        batch_size=batch_size,
+        error_map=error_map,
+        gradient=gradient,
+        return_info=return_info,
+    )
     batch, single = model._to_batch(images)
-    baselines = make_baselines(baseline, batch, seed)
+    baselines = make_baselines(baseline, batch, check_seed(seed))
     indices, many = model._resolve_targets(targets, batch)
-    alphas, weights, half_weights = _core.nodes(rule, steps)
-    with ProgressBar(progress, "gradient") as bar:
-        result = _core.integrate(
-            model._handle,
-            batch,
-            baselines.pixels,
-            indices,
-            alphas,
-            weights,
-            half_weights,
-            output,
-            model._batch_size(batch_size, batch.shape[1:]),
-            baselines.is_sample,
-            error_map,
-            bar.update,
-        )
+    result = compute(model, batch, baselines, indices, plan, progress)
     attributions = squeeze(result["attributions"], single, many)
     if not return_info:
         return attributions
-    common = {
-        "evaluations": baselines.pixels.shape[1] * len(alphas),
-        "alphas": alphas,
-        "rule": rule,
-        "steps": steps,
-        "output": output,
-        "baseline": baselines.name,
-        "batch_size": result["batch_size"],
-        "precision": model.precision,
-        "device": model.device,
-        "seed": baselines.seed,
-        "seconds": time.perf_counter() - started,
-        "versions": _versions(model),
-    }
-    alphas.setflags(write=False)
-    infos: list[Any] = [
-        [_make_info(result, (i, t), int(target), baselines, common) for t, target in enumerate(row)]
-        for i, row in enumerate(indices)
-    ]
+    infos: list[Any] = make_infos(model, result, indices, baselines, plan, started)
     if not many:
         infos = [row[0] for row in infos]
     return attributions, infos[0] if single else infos
@@ -324,79 +216,87 @@ def random_baseline_integrated_gradients(
     return integrated_gradients(model, images, targets, baseline=draws, seed=seed, **options)
 
 
-def _check_numbers(steps: Any, batch_size: Any, seed: Any) -> tuple[int, int | None, int | None]:
-    steps = check_int(steps, "steps")
-    if steps > MAX_STEPS:
-        raise ValueError(f"steps must be at most {MAX_STEPS}, got {steps}")
-    return (
-        steps,
-        None if batch_size is None else min(check_int(batch_size, "batch_size"), sys.maxsize),
-        None if seed is None else check_int(seed, "seed", at_least=0),
-    )
+def check_seed(seed: Any) -> int | None:
+    """Return `seed` as an int or None, or raise a TypeError or ValueError."""
+    return None if seed is None else check_int(seed, "seed", at_least=0)
 
 
-def _check_rule(
-    rule: Any,
-    steps: int,
-    tolerance: float | None,
-    max_evaluations: int,
-    error_map: bool,
-    return_info: bool,
-) -> None:
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-    check_int(max_evaluations, "max_evaluations")
-    if tolerance is not None:
-        raise NotImplementedError(
-            f"tolerance={tolerance!r} is not there yet: choose steps, and look at info.error"
-        )
-    if error_map and not return_info:
-        raise ValueError("error_map=True is returned in the info: it needs return_info=True")
-    if error_map and (rule != "trapezoid" or steps < 2):
-        raise ValueError(
-            "error_map=True needs the trapezoid rule and at least 2 steps, got"
-            f" rule={rule!r}, steps={steps}"
-        )
-
-
-def _make_info(
-    result: dict[str, Any],
-    cell: tuple[int, int],
-    target: int,
+def compute(
+    model: Model,
+    batch: Float32Array,
     baselines: Baselines,
-    common: dict[str, Any],
-) -> AttributionInfo:
-    score, baseline_score, total, quadrature_error, baseline_error = (
-        float(result[name][cell])
-        for name in ("scores", "baseline_scores", "sums", "quadrature_error", "baseline_error")
-    )
-    error_map, pixel_error_map = (
-        None if result[name] is None else result[name][cell]
-        for name in ("error_map", "pixel_error_map")
-    )
-    has_draws = baselines.is_sample and not math.isnan(baseline_error)
-    return AttributionInfo(
-        target=target,
-        score=score,
-        baseline_score=baseline_score,
-        delta=total - (score - baseline_score),
-        error=math.hypot(quadrature_error, baseline_error) if has_draws else quadrature_error,
-        quadrature_error=quadrature_error,
-        baseline_error=baseline_error,
-        error_map=error_map,
-        pixel_error_map=pixel_error_map,
-        **common,
-    )
+    indices: Targets,
+    plan: Plan,
+    progress: bool,
+    first_image: int = 0,
+) -> dict[str, Any]:
+    """Run the core on a batch (N, H, W, C) for targets (N, T), and warn where it fell short.
+
+    `first_image` is what messages call the first one. The answer is that of `_core.integrate`.
+    """
+    count = baselines.pixels.shape[1]
+    options = plan.core_options(count, indices.shape[1] * batch[0].nbytes)
+    options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
+    options["sample"] = baselines.is_sample
+    result = integrate(model, batch, baselines.pixels, indices, options, progress, first_image)
+    if plan.tolerance is not None:
+        evaluations = result["node_counts"].sum(axis=1)
+        shortfall = plan.shortfall(result["quadrature_error"], evaluations, first_image)
+        if shortfall:
+            warnings.warn(shortfall, stacklevel=3)
+    return result
 
 
-def _versions(model: Model) -> dict[str, str]:
-    from . import __version__
-
-    versions = {
-        "intgrad": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
+def make_infos(
+    model: Model,
+    result: dict[str, Any],
+    indices: Targets,
+    baselines: Baselines,
+    plan: Plan,
+    started: float,
+) -> list[list[AttributionInfo]]:
+    """Make the info of every image and target: N lists of T."""
+    common = {
+        "rule": plan.rule,
+        "tolerance": plan.tolerance,
+        "output": plan.output,
+        "baseline": baselines.name,
+        "batch_size": result["batch_size"],
+        "precision": model.precision,
+        "device": model.device,
+        "seed": baselines.seed,
+        "seconds": time.perf_counter() - started,
+        "versions": versions(model),
     }
-    if model.device != "callable":
-        versions["torch"] = str(sys.modules["torch"].__version__)
-    return versions
+    return [
+        [
+            make_info(result, (i, t), int(target), baselines, nodes, common)
+            for t, target in enumerate(row)
+        ]
+        for i, (row, nodes) in enumerate(
+            zip(indices, _list_nodes(result, baselines, plan), strict=True)
+        )
+    ]
+
+
+def _list_nodes(
+    result: dict[str, Any], baselines: Baselines, plan: Plan
+) -> list[dict[str, Any]]:
+    """Say of each image where its gradients were evaluated."""
+    count = baselines.pixels.shape[1]
+    if plan.tolerance is None:
+        alphas = plan.nodes()[0]
+        alphas.setflags(write=False)
+        fixed = {"evaluations": count * len(alphas), "alphas": alphas, "steps": plan.steps}
+        return [fixed] * len(result["scores"])
+    nodes = []
+    for row, counts in zip(result["alphas"], result["node_counts"], strict=True):
+        evaluations = int(counts.sum())
+        paths = np.split(row[:evaluations].copy(), np.cumsum(counts)[:-1])
+        for path in paths:
+            path.setflags(write=False)
+        alphas = paths[0] if count == 1 else tuple(paths)
+        nodes.append(
+            {"evaluations": evaluations, "alphas": alphas, "steps": evaluations - count}
+        )
+    return nodes

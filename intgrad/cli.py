@@ -10,7 +10,9 @@ from pathlib import Path
 
 from . import __version__
 from .archive import check_archive
-from .attribution import RULES, AttributionInfo, integrated_gradients
+from .attribution import integrated_gradients
+from .info import AttributionInfo
+from .plan import RULES
 from .images import load_image
 from .loading import load_model
 from .model import OUTPUTS, Model

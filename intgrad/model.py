@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -49,8 +50,11 @@ class Model:
         scores: str,
         callable_output: Output | None = None,
         takes_batches: bool = True,
+        replicas: Sequence[Any] = (),
     ) -> None:
         self._handle = handle
+        self._handles = (handle, *replicas)  # one for each device
+        self._fitting: dict[tuple[int, ...], int] = {}
         self._channels = channels
         self._scores = scores
         self._callable_output = callable_output
@@ -194,18 +198,28 @@ class Model:
             )
 
     def _batch_size(self, wish: int | None, shape: tuple[int, ...]) -> int:
-        """Return how many images go through the model at once: a fixed rule, never a timing.
+        """Return how many images go through the model at once.
 
-        On a CPU 2 images of 299 x 299: Xception's largest activations then stay below 32 MiB, up to
-        which glibc keeps freed memory; larger ones are page faults in every layer of every batch.
-        A GPU wants more work at a time.
+        On a CPU a fixed rule, never a timing: 2 images of 299 x 299. Xception's largest activations
+        then stay below 32 MiB, up to which glibc keeps freed memory; larger ones are page faults in
+        every layer of every batch. On CUDA what fits into the free memory, up to 64 such images,
+        found once for each shape.
         """
         if not self._takes_batches:
             return 1
         if wish is not None:
             return wish
-        pixels = (16 if self.device.startswith("cuda") else 2) * 299 * 299
-        return int(np.clip(pixels // (shape[0] * shape[1]), 1, 32))
+
+        def images(count: int, most: int) -> int:
+            return int(np.clip(count * 299 * 299 // (shape[0] * shape[1]), 1, most))
+
+        if not self.device.startswith("cuda"):
+            return images(2, 32)
+        if shape not in self._fitting:
+            height, width, channels = shape
+            most = images(64, 256)
+            self._fitting[shape] = _core.fitting_batch(self._handle, height, width, channels, most)
+        return self._fitting[shape] or images(16, 64)
 
     def _label(self, index: int) -> str:
         return str(index) if self.labels is None else self.labels[index]

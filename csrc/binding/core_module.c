@@ -11,6 +11,7 @@
 
 #include "../engine/batches.h"
 #include "../engine/integrate.h"
+#include "../engine/refine.h"
 #include "../engine/rule.h"
 #include "../kernels/kernels.h"
 #include "handle.h"
@@ -370,12 +371,39 @@ done:
     return result;
 }
 
+PyDoc_STRVAR(fitting_batch_doc,
+             "fitting_batch(model, height, width, channels, limit)\n--\n\n"
+             "How many pictures fit into the device's free memory, at most limit; 0 where the\n"
+             "device does not tell.");
+
+static PyObject *core_fitting_batch(PyObject *module, PyObject *args)
+{
+    PyObject *capsule;
+    Py_ssize_t height, width, channels, limit;
+    if (!PyArg_ParseTuple(args, "Onnnn", &capsule, &height, &width, &channels, &limit) ||
+        !check_positive(height, "height") || !check_positive(width, "width") ||
+        !check_positive(channels, "channels") || !check_positive(limit, "limit") ||
+        !check_size((size_t)height, (size_t)width, (size_t)channels))
+        return NULL;
+    const ig_handle *handle = to_handle(capsule);
+    if (!handle)
+        return NULL;
+    const ig_shape shape = {(size_t)height, (size_t)width, (size_t)channels};
+    size_t batch_size = 0;
+    ig_error error = {IG_OK, ""};
+    Py_BEGIN_ALLOW_THREADS
+    ig_fitting_batch(handle->backend, handle->model, shape, (size_t)limit, &batch_size, &error);
+    Py_END_ALLOW_THREADS
+    ig_raise(&error, get_state(module)->model_error);
+    return PyErr_Occurred() ? NULL : PyLong_FromSize_t(batch_size);
+}
+
 /* ---- Integration --------------------------------------------------------------------------- */
 
 /* The arrays of one integration; all owned. */
 typedef struct {
     PyArrayObject *images, *baselines, *targets, *alphas, *weights, *half_weights;
-    PyArrayObject *attributions, *error_map, *pixel_error_map;
+    PyArrayObject *attributions, *gradients, *error_map, *pixel_error_map, *refined, *node_counts;
     PyArrayObject *scores, *baseline_scores, *sums, *quadrature_error, *baseline_error;
 } integration;
 
@@ -388,8 +416,11 @@ static void release_integration(integration *a)
     Py_XDECREF(a->weights);
     Py_XDECREF(a->half_weights);
     Py_XDECREF(a->attributions);
+    Py_XDECREF(a->gradients);
     Py_XDECREF(a->error_map);
     Py_XDECREF(a->pixel_error_map);
+    Py_XDECREF(a->refined);
+    Py_XDECREF(a->node_counts);
     Py_XDECREF(a->scores);
     Py_XDECREF(a->baseline_scores);
     Py_XDECREF(a->sums);
@@ -397,10 +428,51 @@ static void release_integration(integration *a)
     Py_XDECREF(a->baseline_error);
 }
 
-static int check_integration(const integration *a, int error_map)
+/* What is computed beside the attributions, and how the nodes are chosen. */
+typedef struct {
+    int error_map, gradient;
+    ig_adaptive adaptive; /* a tolerance of 0: the nodes are given */
+} wishes;
+
+static int check_nodes(const integration *a, const wishes *wanted)
+{
+    const npy_intp count = PyArray_DIM(a->alphas, 0);
+    if (count < 1 || PyArray_DIM(a->weights, 0) != count ||
+        (a->half_weights && PyArray_DIM(a->half_weights, 0) != count)) {
+        PyErr_SetString(PyExc_ValueError, "alphas, weights and half_weights must be equally long");
+        return 0;
+    }
+    if (wanted->error_map && !a->half_weights) {
+        PyErr_SetString(PyExc_ValueError, "an error map needs half_weights");
+        return 0;
+    }
+    if (wanted->gradient && ((const double *)PyArray_DATA(a->alphas))[count - 1] != 1.0) {
+        PyErr_SetString(PyExc_ValueError, "the gradient at the image needs a node there");
+        return 0;
+    }
+    return check_size((size_t)PyArray_DIM(a->images, 0), (size_t)PyArray_DIM(a->baselines, 1),
+                      (size_t)count);
+}
+
+static int check_adaptive(const integration *a, const ig_adaptive *adaptive)
+{
+    const size_t baselines = (size_t)PyArray_DIM(a->baselines, 1);
+    if (adaptive->max_evaluations / IG_FIRST_NODES < baselines ||
+        adaptive->max_evaluations > adaptive->most_retained) {
+        PyErr_Format(PyExc_ValueError,
+                     "max_evaluations must be between %d for each of %zu baselines and %zu, which "
+                     "may be retained, got %zu",
+                     (int)IG_FIRST_NODES, baselines, adaptive->most_retained,
+                     adaptive->max_evaluations);
+        return 0;
+    }
+    return check_size((size_t)PyArray_DIM(a->images, 0), adaptive->max_evaluations, 1) &&
+           check_size((size_t)PyArray_DIM(a->images, 0), baselines, 1);
+}
+
+static int check_integration(const integration *a, const wishes *wanted)
 {
     const npy_intp n = PyArray_DIM(a->images, 0), sets = PyArray_DIM(a->baselines, 0);
-    const npy_intp count = PyArray_DIM(a->alphas, 0);
     if (!check_pictures(a->images, "images") || !check_pictures(a->baselines, "baseline"))
         return 0;
     if (!same_shape(shape_of(a->images), shape_of(a->baselines)) || (sets != 1 && sets != n)) {
@@ -412,21 +484,22 @@ static int check_integration(const integration *a, int error_map)
                      PyArray_DIM(a->targets, 0), PyArray_DIM(a->targets, 1));
         return 0;
     }
-    if (count < 1 || PyArray_DIM(a->weights, 0) != count ||
-        (a->half_weights && PyArray_DIM(a->half_weights, 0) != count)) {
-        PyErr_SetString(PyExc_ValueError, "alphas, weights and half_weights must be equally long");
-        return 0;
-    }
-    if (error_map && !a->half_weights) {
-        PyErr_SetString(PyExc_ValueError, "an error map needs half_weights");
-        return 0;
-    }
     const ig_shape shape = shape_of(a->images);
     return check_size((size_t)n, (size_t)PyArray_DIM(a->targets, 1), ig_shape_size(shape)) &&
-           check_size((size_t)n, (size_t)PyArray_DIM(a->baselines, 1), (size_t)count);
+           (wanted->adaptive.tolerance > 0.0 ? check_adaptive(a, &wanted->adaptive)
+                                             : check_nodes(a, wanted));
 }
 
-static int allocate_results(integration *a, int error_map)
+static int allocate_nodes(integration *a, const ig_adaptive *adaptive)
+{
+    const npy_intp nodes[2] = {PyArray_DIM(a->images, 0), (npy_intp)adaptive->max_evaluations};
+    const npy_intp counts[2] = {nodes[0], PyArray_DIM(a->baselines, 1)};
+    a->refined = (PyArrayObject *)PyArray_SimpleNew(2, nodes, NPY_DOUBLE);
+    a->node_counts = (PyArrayObject *)PyArray_SimpleNew(2, counts, NPY_INT64);
+    return a->refined && a->node_counts;
+}
+
+static int allocate_results(integration *a, const wishes *wanted)
 {
     const npy_intp n = PyArray_DIM(a->images, 0), t = PyArray_DIM(a->targets, 1);
     const npy_intp maps[5] = {n, t, PyArray_DIM(a->images, 1), PyArray_DIM(a->images, 2),
@@ -436,7 +509,12 @@ static int allocate_results(integration *a, int error_map)
     a->attributions = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32);
     if (!a->attributions)
         return 0;
-    if (error_map &&
+    if (wanted->gradient &&
+        !(a->gradients = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)))
+        return 0;
+    if (wanted->adaptive.tolerance > 0.0 && !allocate_nodes(a, &wanted->adaptive))
+        return 0;
+    if (wanted->error_map &&
         (!(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)) ||
          !(a->pixel_error_map = (PyArrayObject *)PyArray_SimpleNew(4, maps, NPY_FLOAT32))))
         return 0;
@@ -447,11 +525,12 @@ static int allocate_results(integration *a, int error_map)
 }
 
 static ig_request to_request(const integration *a, ig_output output, int sample,
-                             Py_ssize_t batch_size)
+                             Py_ssize_t batch_size, const wishes *wanted)
 {
     const size_t n = (size_t)PyArray_DIM(a->images, 0), m = (size_t)PyArray_DIM(a->baselines, 1);
     const size_t count = (size_t)PyArray_DIM(a->alphas, 0);
-    const size_t points = n * m * count;
+    const int adaptive = wanted->adaptive.tolerance > 0.0;
+    const size_t points = n * (adaptive ? wanted->adaptive.max_evaluations : m * count);
     return (ig_request){
         .shape = shape_of(a->images),
         .output = output,
@@ -467,33 +546,90 @@ static ig_request to_request(const integration *a, ig_output output, int sample,
                   .alphas = PyArray_DATA(a->alphas),
                   .weights = PyArray_DATA(a->weights),
                   .half_weights = a->half_weights ? PyArray_DATA(a->half_weights) : NULL},
+        .adaptive = adaptive ? &wanted->adaptive : NULL,
         .batch_size = (size_t)batch_size < points ? (size_t)batch_size : points,
     };
 }
 
-PyDoc_STRVAR(integrate_doc,
-             "integrate(model, images, baselines, targets, alphas, weights, half_weights, output,\n"
-             "          batch_size, sample, error_map, progress)\n--\n\n"
-             "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
-             "targets (N, T), on the given nodes. Returns a dict: attributions and error_map\n"
-             "(N, T, H, W, C) and pixel_error_map (N, T, H, W) float32; scores, baseline_scores, "
-             "sums, quadrature_error and\n"
-             "baseline_error (N, T) float64; batch_size.");
-
-static PyObject *core_integrate(PyObject *module, PyObject *args)
+static void *data_of(PyArrayObject *array)
 {
-    PyObject *capsule, *images, *baselines, *targets, *alphas, *weights, *half, *progress;
+    return array ? PyArray_DATA(array) : NULL;
+}
+
+static ig_result to_result(const integration *a)
+{
+    return (ig_result){
+        .attributions = PyArray_DATA(a->attributions),
+        .gradients = data_of(a->gradients),
+        .error_map = data_of(a->error_map),
+        .pixel_error_map = data_of(a->pixel_error_map),
+        .scores = PyArray_DATA(a->scores),
+        .baseline_scores = PyArray_DATA(a->baseline_scores),
+        .sums = PyArray_DATA(a->sums),
+        .quadrature_error = PyArray_DATA(a->quadrature_error),
+        .baseline_error = PyArray_DATA(a->baseline_error),
+        .alphas = data_of(a->refined),
+        .node_counts = data_of(a->node_counts),
+    };
+}
+
+/* Sets answer[name], to None where there is no such array. */
+static int put(PyObject *answer, const char *name, PyArrayObject *array)
+{
+    return PyDict_SetItemString(answer, name, array ? (PyObject *)array : Py_None) == 0;
+}
+
+static PyObject *to_answer(const integration *a, size_t batch_size)
+{
+    PyObject *answer = Py_BuildValue("{sn}", "batch_size", (Py_ssize_t)batch_size);
+    if (answer && put(answer, "attributions", a->attributions) &&
+        put(answer, "gradients", a->gradients) && put(answer, "error_map", a->error_map) &&
+        put(answer, "pixel_error_map", a->pixel_error_map) && put(answer, "scores", a->scores) &&
+        put(answer, "baseline_scores", a->baseline_scores) && put(answer, "sums", a->sums) &&
+        put(answer, "quadrature_error", a->quadrature_error) &&
+        put(answer, "baseline_error", a->baseline_error) && put(answer, "alphas", a->refined) &&
+        put(answer, "node_counts", a->node_counts))
+        return answer;
+    Py_XDECREF(answer);
+    return NULL;
+}
+
+PyDoc_STRVAR(
+    integrate_doc,
+    "integrate(model, images, baselines, targets, alphas, weights, half_weights, output,\n"
+    "          batch_size, sample=False, error_map=False, gradient=False, tolerance=0,\n"
+    "          max_evaluations=0, most_retained=0, first_image=0, progress=None)\n--\n\n"
+    "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
+    "targets (N, T), on the given nodes, or to a tolerance other than 0. Returns a dict:\n"
+    "attributions, gradients and error_map (N, T, H, W, C) and pixel_error_map (N, T, H, W)\n"
+    "float32; scores, baseline_scores, sums, quadrature_error and baseline_error (N, T)\n"
+    "float64; batch_size; with a tolerance, alphas (N, max_evaluations), the nodes of an\n"
+    "image's paths one after the other, and node_counts (N, M). What was not asked for is None.");
+
+static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {
+        "model",        "images",          "baselines",     "targets",     "alphas",    "weights",
+        "half_weights", "output",          "batch_size",    "sample",      "error_map", "gradient",
+        "tolerance",    "max_evaluations", "most_retained", "first_image", "progress",  NULL};
+    PyObject *capsule, *images, *baselines, *targets, *alphas, *weights, *half;
+    PyObject *progress = Py_None;
     const char *output_name;
-    Py_ssize_t batch_size;
-    int sample, error_map;
+    Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0;
+    int sample = 0;
     ig_output output;
     PyObject *answer = NULL;
     integration a = {0};
-    if (!PyArg_ParseTuple(args, "OOOOOOOsnppO", &capsule, &images, &baselines, &targets, &alphas,
-                          &weights, &half, &output_name, &batch_size, &sample, &error_map,
-                          &progress) ||
+    wishes wanted = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOsn|pppdnnnO", names, &capsule, &images,
+                                     &baselines, &targets, &alphas, &weights, &half, &output_name,
+                                     &batch_size, &sample, &wanted.error_map, &wanted.gradient,
+                                     &wanted.adaptive.tolerance, &max_evaluations, &most_retained,
+                                     &first_image, &progress) ||
         !to_output(output_name, &output) || !check_positive(batch_size, "batch_size"))
         return NULL;
+    wanted.adaptive.max_evaluations = (size_t)max_evaluations;
+    wanted.adaptive.most_retained = (size_t)most_retained;
     const ig_handle *handle = to_handle(capsule);
     if (!handle || !(a.images = to_array(images, NPY_FLOAT32, 4)) ||
         !(a.baselines = to_array(baselines, NPY_FLOAT32, 5)) ||
@@ -501,19 +637,11 @@ static PyObject *core_integrate(PyObject *module, PyObject *args)
         !(a.alphas = to_array(alphas, NPY_DOUBLE, 1)) ||
         !(a.weights = to_array(weights, NPY_DOUBLE, 1)) ||
         (half != Py_None && !(a.half_weights = to_array(half, NPY_DOUBLE, 1))) ||
-        !check_integration(&a, error_map) || !allocate_results(&a, error_map))
+        !check_integration(&a, &wanted) || !allocate_results(&a, &wanted))
         goto done;
-    const ig_request request = to_request(&a, output, sample, batch_size);
-    ig_result result = {
-        .attributions = PyArray_DATA(a.attributions),
-        .error_map = error_map ? PyArray_DATA(a.error_map) : NULL,
-        .pixel_error_map = error_map ? PyArray_DATA(a.pixel_error_map) : NULL,
-        .scores = PyArray_DATA(a.scores),
-        .baseline_scores = PyArray_DATA(a.baseline_scores),
-        .sums = PyArray_DATA(a.sums),
-        .quadrature_error = PyArray_DATA(a.quadrature_error),
-        .baseline_error = PyArray_DATA(a.baseline_error),
-    };
+    ig_request request = to_request(&a, output, sample, batch_size, &wanted);
+    request.first_image = (size_t)first_image;
+    ig_result result = to_result(&a);
     ig_error error;
     ig_status status;
     Py_BEGIN_ALLOW_THREADS
@@ -521,13 +649,7 @@ static PyObject *core_integrate(PyObject *module, PyObject *args)
                           to_context(progress), &result, &error);
     Py_END_ALLOW_THREADS
     if (status == IG_OK)
-        answer =
-            Py_BuildValue("{sO sO sO sO sO sO sO sO sn}", "attributions", a.attributions,
-                          "error_map", error_map ? (PyObject *)a.error_map : Py_None,
-                          "pixel_error_map", error_map ? (PyObject *)a.pixel_error_map : Py_None,
-                          "scores", a.scores, "baseline_scores", a.baseline_scores, "sums", a.sums,
-                          "quadrature_error", a.quadrature_error, "baseline_error",
-                          a.baseline_error, "batch_size", (Py_ssize_t)result.batch_size);
+        answer = to_answer(&a, result.batch_size);
     else if (status != IG_PENDING)
         ig_raise(&error, get_state(module)->model_error);
 
@@ -545,7 +667,9 @@ static PyMethodDef core_methods[] = {
     {"describe", core_describe, METH_VARARGS, describe_doc},
     {"scores", core_scores, METH_VARARGS, scores_doc},
     {"gradients", core_gradients, METH_VARARGS, gradients_doc},
-    {"integrate", core_integrate, METH_VARARGS, integrate_doc},
+    {"fitting_batch", core_fitting_batch, METH_VARARGS, fitting_batch_doc},
+    {"integrate", (PyCFunction)(void (*)(void))core_integrate, METH_VARARGS | METH_KEYWORDS,
+     integrate_doc},
     {NULL, NULL, 0, NULL},
 };
 

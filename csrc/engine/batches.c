@@ -19,6 +19,25 @@ int ig_halve_batch(const ig_backend *backend, ig_model *model, size_t n, size_t 
     return 1;
 }
 
+ig_status ig_fitting_batch(const ig_backend *backend, ig_model *model, ig_shape shape, size_t limit,
+                           size_t *ret_batch_size, ig_error *error)
+{
+    size_t one = 0, two = 0, free_bytes = 0;
+    *ret_batch_size = 0;
+    if (!backend->memory)
+        return IG_OK;
+    ig_status status = backend->memory(model, shape, 1, &one, &free_bytes, error);
+    if (status == IG_OK && one)
+        status = backend->memory(model, shape, 2, &two, &free_bytes, error);
+    if (status != IG_OK || !two)
+        return status;
+    /* A fifth is left for fragments, and for convolutions that take more scratch in other sizes. */
+    const size_t budget = free_bytes / 5 * 4, each = two > one ? two - one : one;
+    const size_t more = budget > one ? (budget - one) / each : 0;
+    *ret_batch_size = smaller(1 + more, limit);
+    return IG_OK;
+}
+
 /* Reports progress; nonzero if the work is to stop. */
 static int cancelled(const ig_batches *work, size_t done, size_t total)
 {

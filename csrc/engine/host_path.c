@@ -11,6 +11,7 @@
 typedef struct {
     double alpha;
     float *gradient;
+    double jump_norm; /* to the next node; negative where it has not been computed */
 } node;
 
 typedef struct {
@@ -18,7 +19,7 @@ typedef struct {
     const float *image, *baseline; /* borrowed from open to close */
     const int64_t *targets;
     /* Streamed: the sums so far, and the last gradient where jumps are wanted. These buffers stay
-     * with the slot when the path is closed, for the next one. */
+     * with the slot when the path is closed, for the next one. The members of `sums` are owned. */
     ig_sums sums;
     float *previous;
     /* Retained: nodes by ascending alpha. */
@@ -111,7 +112,9 @@ static int prepare_sums(const ig_paths *paths, path *slot)
         if (!slot->previous)
             return 0;
     }
-    return 1;
+    if (paths->config.with_gradient && !slot->sums.gradient)
+        slot->sums.gradient = malloc(paths->count * sizeof *slot->sums.gradient);
+    return slot->sums.gradient || !paths->config.with_gradient;
 }
 
 static ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
@@ -147,6 +150,7 @@ static void destroy(ig_paths *paths)
         free(slot->sums.half);
         free(slot->sums.jumps);
         free(slot->sums.pixel_jumps);
+        free(slot->sums.gradient);
         free(slot->previous);
         free(slot->nodes);
     }
@@ -195,7 +199,9 @@ static int retain_gradient(path *slot, double alpha, const float *gradient, size
     size_t at = slot->node_count++;
     for (; at > 0 && slot->nodes[at - 1].alpha > alpha; at--)
         slot->nodes[at] = slot->nodes[at - 1];
-    slot->nodes[at] = (node){alpha, copy};
+    slot->nodes[at] = (node){alpha, copy, -1.0};
+    if (at > 0)
+        slot->nodes[at - 1].jump_norm = -1.0;
     return 1;
 }
 
@@ -222,14 +228,16 @@ static void add_gradient(const ig_paths *paths, const path *slot, const float *g
         add_jump(paths, slot, gradient, previous, weights.jump_weight, sums);
 }
 
-static void stream_gradient(const ig_paths *paths, path *slot, ig_weights weights,
+static void stream_gradient(const ig_paths *paths, path *slot, const ig_point *point,
                             const float *gradient)
 {
     /* The first node of a path is the one that no interval ends at. */
-    const float *previous = weights.jump_weight > 0.0 ? slot->previous : NULL;
-    add_gradient(paths, slot, gradient, previous, weights, slot->sums);
+    const float *previous = point->weights.jump_weight > 0.0 ? slot->previous : NULL;
+    add_gradient(paths, slot, gradient, previous, point->weights, slot->sums);
     if (slot->previous)
         memcpy(slot->previous, gradient, paths->count * sizeof *gradient);
+    if (slot->sums.gradient && point->alpha == 1.0)
+        memcpy(slot->sums.gradient, gradient, paths->count * sizeof *gradient);
 }
 
 static ig_status check_finite(const ig_paths *paths, size_t n, size_t *ret_point, ig_error *error)
@@ -275,7 +283,7 @@ static ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, dou
         path *slot = &paths->paths[points[k].path];
         const float *gradient = paths->gradients + k * paths->count;
         if (!slot->retain)
-            stream_gradient(paths, slot, points[k].weights, gradient);
+            stream_gradient(paths, slot, &points[k], gradient);
         else if (!retain_gradient(slot, points[k].alpha, gradient, paths->count))
             return no_memory(error);
         for (size_t t = 0; t < targets; t++)
@@ -285,18 +293,69 @@ static ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, dou
     return IG_OK;
 }
 
+/* ||(gradient of the next node - this one's) * (image - baseline)|| over all targets. */
+static double jump_norm(const ig_paths *paths, const path *slot, size_t k)
+{
+    double square = 0.0;
+    for (size_t t = 0; t < count_targets(paths); t++)
+        square += ig_path_jump_square(slot->nodes[k + 1].gradient + t * paths->size,
+                                      slot->nodes[k].gradient + t * paths->size, slot->image,
+                                      slot->baseline, paths->size);
+    return sqrt(square);
+}
+
 static ig_status jump_norms(ig_paths *paths, size_t index, double *ret_norms, ig_error *error)
 {
     (void)error;
     const path *slot = &paths->paths[index];
     for (size_t k = 0; k + 1 < slot->node_count; k++) {
-        double square = 0.0;
-        for (size_t t = 0; t < count_targets(paths); t++)
-            square += ig_path_jump_square(slot->nodes[k + 1].gradient + t * paths->size,
-                                          slot->nodes[k].gradient + t * paths->size, slot->image,
-                                          slot->baseline, paths->size);
-        ret_norms[k] = sqrt(square);
+        if (slot->nodes[k].jump_norm < 0.0)
+            slot->nodes[k].jump_norm = jump_norm(paths, slot, k);
+        ret_norms[k] = slot->nodes[k].jump_norm;
     }
+    return IG_OK;
+}
+
+/* So many values at a time that the sums over the nodes stay in the first-level cache: each
+ * gradient is then read once from memory, and that is all that assessing costs. */
+enum { BLOCK = 512 };
+
+static void assess_block(const path *slot, const ig_weights *weights, size_t from, size_t count,
+                         size_t pixel, double *total, double *difference)
+{
+    double sum[BLOCK] = {0.0}, half[BLOCK] = {0.0};
+    for (size_t k = 0; k < slot->node_count; k++)
+        ig_path_accumulate_both(slot->nodes[k].gradient + from, weights[k].weight,
+                                weights[k].half_weight, count, sum, half);
+    for (size_t i = 0; i < count; i++) {
+        const double distance = (double)slot->image[pixel + i] - slot->baseline[pixel + i];
+        total[i] += distance * sum[i];
+        difference[i] += distance * (sum[i] - half[i]);
+    }
+}
+
+static ig_norms assess_target(const ig_paths *paths, const size_t *members,
+                              const ig_weights *const *weights, size_t n, size_t target)
+{
+    ig_norms norms = {0.0, 0.0};
+    for (size_t pixel = 0; pixel < paths->size; pixel += BLOCK) {
+        const size_t count = paths->size - pixel < BLOCK ? paths->size - pixel : BLOCK;
+        double total[BLOCK] = {0.0}, difference[BLOCK] = {0.0};
+        for (size_t k = 0; k < n; k++)
+            assess_block(&paths->paths[members[k]], weights[k], target * paths->size + pixel, count,
+                         pixel, total, difference);
+        norms.square += ig_path_square_sum(total, count);
+        norms.difference_square += ig_path_square_sum(difference, count);
+    }
+    return norms;
+}
+
+static ig_status assess(ig_paths *paths, const size_t *members, const ig_weights *const *weights,
+                        size_t n, ig_norms *ret_norms, ig_error *error)
+{
+    (void)error;
+    for (size_t t = 0; t < count_targets(paths); t++)
+        ret_norms[t] = assess_target(paths, members, weights, n, t);
     return IG_OK;
 }
 
@@ -315,11 +374,15 @@ static ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weig
 {
     (void)error;
     const path *slot = &paths->paths[index];
-    const ig_sums sums = slot->retain ? (ig_sums){NULL, NULL, NULL, NULL} : slot->sums;
+    const ig_sums sums = slot->retain ? (ig_sums){0} : slot->sums;
+    const float *gradient =
+        slot->retain ? slot->nodes[slot->node_count - 1].gradient : slot->sums.gradient;
     copy_sum(sums.sum, paths->count, ret_sums.sum);
     copy_sum(sums.half, paths->count, ret_sums.half);
     copy_sum(sums.jumps, paths->count, ret_sums.jumps);
     copy_sum(sums.pixel_jumps, count_pixels(paths), ret_sums.pixel_jumps);
+    if (ret_sums.gradient)
+        memcpy(ret_sums.gradient, gradient, paths->count * sizeof *gradient);
     for (size_t k = 0; slot->retain && k < slot->node_count; k++)
         add_gradient(paths, slot, slot->nodes[k].gradient, k ? slot->nodes[k - 1].gradient : NULL,
                      weights[k], ret_sums);
@@ -331,6 +394,7 @@ const ig_path_store ig_host_paths = {
     .open = open_path,
     .evaluate = evaluate,
     .jump_norms = jump_norms,
+    .assess = assess,
     .read = read_sums,
     .close = close_path,
     .destroy = destroy,

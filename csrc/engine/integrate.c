@@ -1,246 +1,107 @@
 /* integrate.c - the schedule of Integrated Gradients.
  *
- * Every image is a job: its baselines x nodes points are issued in order. Batches are filled from
- * the oldest job first and run on into the next image, so that only the very last is short. What
- * comes back is settled point by point: a path whose last point is in is folded into the job's
- * totals and closed, a job whose last path is in is finished and its memory used again. Memory is
- * therefore that of the jobs in one batch, whatever the number of images and nodes.
+ * Every image is a job (job.h) that wants points evaluated. Batches are filled from the oldest job
+ * first and run on into the next image, so that only the very last is short. A job that is finished
+ * is used again. Memory is therefore that of the jobs in one batch, whatever the number of images
+ * and nodes, and where gradients are retained, of as many as the request allows.
  */
 #include "integrate.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/kernels.h"
-#include "host_path.h"
-#include "rule.h"
-
-typedef struct {
-    size_t image;
-    size_t issued, settled;  /* points, of baseline_count * nodes.count */
-    size_t path;             /* the path that points are being issued of */
-    ig_expectation expected; /* summed over its paths: what T - T_half says of the error */
-    ig_path_totals totals;   /* each for all targets, one after the other */
-} job;
-
-/* Where a point of a batch came from. */
-typedef struct {
-    job *owner;
-    size_t baseline, node;
-} origin;
+#include "job.h"
 
 typedef struct {
     const ig_backend *backend;
     ig_model *model;
     const ig_request *request;
     ig_result *result;
-    const ig_path_store *store;
-    ig_paths *paths;
-    size_t size, pixels;   /* values and pixels of a picture */
-    size_t points_per_job; /* baselines x nodes */
-    int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
-    ig_weights *weights; /* of the nodes */
-    double *jump_norms;  /* scratch: those of one path */
-    size_t batch_size;   /* capacity of the arrays below, and the size a batch starts with */
-    job **jobs;          /* active_count in work, oldest first, then those to be used again */
+    ig_work work;
+    ig_job **jobs; /* active_count in work, oldest first, then those to be used again */
     size_t job_count, active_count, next_image;
+    size_t retained; /* gradients of the jobs in work, where they are adaptive */
+    /* The batch; each holds request->batch_size, which is what a batch starts with. */
     ig_point *points;
-    origin *origins;
-    double *values;      /* (batch, T) */
-    ig_sums sums;        /* scratch: those of one path */
-    double *pixel_means; /* scratch: a value for every pixel */
+    ig_origin *origins;
+    double *values; /* (batch, T) */
 } schedule;
 
 static ig_status no_memory(ig_error *error)
 {
-    return ig_fail(error, IG_NO_MEMORY, "out of memory for the attributions of an image");
-}
-
-/* ---- Setting up ---------------------------------------------------------------------------- */
-
-static const float *baseline_of(const schedule *s, size_t image, size_t baseline)
-{
-    const size_t set = s->request->baselines_are_shared ? 0 : image;
-    return s->request->baselines + (set * s->request->baseline_count + baseline) * s->size;
-}
-
-static void free_job(job *owner)
-{
-    if (!owner)
-        return;
-    free(owner->totals.total);
-    free(owner->totals.difference);
-    free(owner->totals.variance);
-    free(owner->totals.square);
-    free(owner->totals.pixel_variance);
-    free(owner->totals.pixel_square);
-    free(owner);
-}
-
-static job *new_job(const schedule *s)
-{
-    const size_t count = s->size * s->request->target_count;
-    const size_t pixels = s->pixels * s->request->target_count;
-    job *owner = calloc(1, sizeof *owner);
-    if (!owner)
-        return NULL;
-    int enough = (owner->totals.total = malloc(count * sizeof(double))) != NULL;
-    if (s->sums.half)
-        enough &= (owner->totals.difference = malloc(count * sizeof(double))) != NULL;
-    if (s->sums.jumps) {
-        enough &= (owner->totals.variance = malloc(count * sizeof(double))) != NULL;
-        enough &= (owner->totals.pixel_variance = malloc(pixels * sizeof(double))) != NULL;
-    }
-    if (s->request->baseline_count > 1)
-        enough &= (owner->totals.square = malloc(count * sizeof(double))) != NULL;
-    if (s->sums.jumps && s->request->baseline_count > 1)
-        enough &= (owner->totals.pixel_square = malloc(pixels * sizeof(double))) != NULL;
-    if (!enough) {
-        free_job(owner);
-        return NULL;
-    }
-    return owner;
-}
-
-/* What each node contributes; all known beforehand, because the nodes are. */
-static void set_weights(const ig_nodes *nodes, ig_weights *ret_weights)
-{
-    for (size_t k = 0; k < nodes->count; k++) {
-        const double width = k ? nodes->alphas[k] - nodes->alphas[k - 1] : 0.0;
-        ret_weights[k] = (ig_weights){
-            .weight = nodes->weights[k],
-            .half_weight = nodes->half_weights ? nodes->half_weights[k] : 0.0,
-            /* The variance of a Brownian bridge's integral over a width h, by its jump. */
-            .jump_weight = width * width / 12.0,
-        };
-    }
-}
-
-static int evenly_spaced(const ig_nodes *nodes)
-{
-    const double width =
-        (nodes->alphas[nodes->count - 1] - nodes->alphas[0]) / (double)(nodes->count - 1);
-    for (size_t k = 1; k < nodes->count; k++)
-        if (fabs(nodes->alphas[k] - nodes->alphas[k - 1] - width) > 1e-9 * width)
-            return 0;
-    return 1;
-}
-
-static ig_status create_paths(schedule *s, ig_error *error)
-{
-    const ig_paths_config config = {
-        .shape = s->request->shape,
-        .target_count = s->request->target_count,
-        .output = s->request->output,
-        .with_half = s->sums.half != NULL,
-        .with_jumps = s->sums.jumps != NULL,
-    };
-    if (s->backend->paths) {
-        s->store = s->backend->paths;
-        return s->store->create(s->model, &config, &s->paths, error);
-    }
-    s->store = &ig_host_paths;
-    return ig_host_paths_create(s->backend, s->model, &config, &s->paths, error);
+    return ig_fail(error, IG_NO_MEMORY, "out of memory for a batch of points");
 }
 
 static ig_status set_up(schedule *s, ig_error *error)
 {
-    const ig_request *request = s->request;
-    const size_t count = s->size * request->target_count;
-    s->jobs = calloc(s->batch_size + 1, sizeof *s->jobs);
-    s->weights = malloc(request->nodes.count * sizeof *s->weights);
-    s->jump_norms = malloc(request->nodes.count * sizeof *s->jump_norms);
-    s->points = malloc(s->batch_size * sizeof *s->points);
-    s->origins = malloc(s->batch_size * sizeof *s->origins);
-    s->values = malloc(s->batch_size * request->target_count * sizeof *s->values);
-    int enough = s->jobs && s->weights && s->jump_norms && s->points && s->origins && s->values;
-    enough &= (s->sums.sum = malloc(count * sizeof(double))) != NULL;
-    if (request->nodes.half_weights)
-        enough &= (s->sums.half = malloc(count * sizeof(double))) != NULL;
-    if (s->result->error_map) {
-        const size_t pixels = s->pixels * request->target_count;
-        enough &= (s->sums.jumps = malloc(count * sizeof(double))) != NULL;
-        enough &= (s->sums.pixel_jumps = malloc(pixels * sizeof(double))) != NULL;
-        enough &= (s->pixel_means = malloc(s->pixels * sizeof(double))) != NULL;
-    }
-    if (!enough)
+    const size_t batch_size = s->request->batch_size;
+    s->jobs = calloc(batch_size + 1, sizeof *s->jobs);
+    s->points = malloc(batch_size * sizeof *s->points);
+    s->origins = malloc(batch_size * sizeof *s->origins);
+    s->values = malloc(batch_size * s->request->target_count * sizeof *s->values);
+    if (!s->jobs || !s->points || !s->origins || !s->values)
         return no_memory(error);
-    set_weights(&request->nodes, s->weights);
-    s->retain = request->nodes.half_weights && !evenly_spaced(&request->nodes);
-    return create_paths(s, error);
+    return ig_work_set_up(&s->work, s->backend, s->model, s->request, s->result, error);
 }
 
 static void tear_down(schedule *s)
 {
-    if (s->paths)
-        s->store->destroy(s->paths);
+    ig_work_tear_down(&s->work);
     for (size_t j = 0; j < s->job_count; j++)
-        free_job(s->jobs[j]);
+        ig_job_free(s->jobs[j]);
     free(s->jobs);
-    free(s->weights);
-    free(s->jump_norms);
     free(s->points);
     free(s->origins);
     free(s->values);
-    free(s->sums.sum);
-    free(s->sums.half);
-    free(s->sums.jumps);
-    free(s->sums.pixel_jumps);
-    free(s->pixel_means);
 }
 
-/* ---- Issuing points ------------------------------------------------------------------------ */
-
-/* Zeroes a total, if it is wanted. */
-static void clear(double *total, size_t count)
-{
-    if (total)
-        memset(total, 0, count * sizeof *total);
-}
+/* ---- Filling a batch ----------------------------------------------------------------------- */
 
 /* Takes the next image into work. */
 static ig_status start_job(schedule *s, ig_error *error)
 {
     if (s->active_count == s->job_count) {
-        s->jobs[s->job_count] = new_job(s);
+        s->jobs[s->job_count] = ig_job_create(&s->work);
         if (!s->jobs[s->job_count])
             return no_memory(error);
         s->job_count++;
     }
-    const size_t count = s->size * s->request->target_count;
-    const size_t pixels = s->pixels * s->request->target_count;
-    job *owner = s->jobs[s->active_count++];
-    owner->image = s->next_image++;
-    owner->issued = owner->settled = 0;
-    owner->expected = (ig_expectation){0.0, 0.0};
-    clear(owner->totals.total, count);
-    clear(owner->totals.difference, count);
-    clear(owner->totals.variance, count);
-    clear(owner->totals.square, count);
-    clear(owner->totals.pixel_variance, pixels);
-    clear(owner->totals.pixel_square, pixels);
-    return IG_OK;
+    return ig_job_start(&s->work, s->jobs[s->active_count++], s->next_image++, error);
 }
 
-static ig_status issue_point(schedule *s, job *owner, size_t slot, ig_error *error)
+/* Forgets what the youngest job has retained: it starts again when there is room. */
+static ig_status evict_youngest(schedule *s, ig_error *error)
 {
-    const ig_request *request = s->request;
-    const size_t baseline = owner->issued / request->nodes.count;
-    const size_t node = owner->issued % request->nodes.count;
-    if (node == 0) {
-        const ig_status status =
-            s->store->open(s->paths, request->images + owner->image * s->size,
-                           baseline_of(s, owner->image, baseline),
-                           request->targets + owner->image * request->target_count, s->retain,
-                           &owner->path, error);
-        if (status != IG_OK)
-            return status;
+    size_t j = s->active_count - 1;
+    while (s->jobs[j]->issued == 0)
+        j--;
+    s->retained -= s->jobs[j]->issued;
+    ig_job_abandon(&s->work, s->jobs[j]);
+    return ig_job_start(&s->work, s->jobs[j], s->jobs[j]->image, error);
+}
+
+/* Whether a job may retain another gradient now. The oldest always may, if need be at the cost of
+ * the youngest, so that it gets done. A job begins only while half of the memory is free, so that
+ * this is rare. */
+static int has_room(const schedule *s, size_t j)
+{
+    if (!s->request->adaptive || j == 0)
+        return 1;
+    const size_t most = s->request->adaptive->most_retained;
+    return s->retained < (s->jobs[j]->issued ? most : most / 2);
+}
+
+static ig_status issue_point(schedule *s, size_t j, size_t slot, ig_error *error)
+{
+    if (s->request->adaptive) {
+        if (s->retained == s->request->adaptive->most_retained) {
+            const ig_status status = evict_youngest(s, error);
+            if (status != IG_OK)
+                return status;
+        }
+        s->retained++;
     }
-    s->points[slot] = (ig_point){owner->path, request->nodes.alphas[node], s->weights[node]};
-    s->origins[slot] = (origin){owner, baseline, node};
-    owner->issued++;
-    return IG_OK;
+    return ig_job_issue(&s->work, s->jobs[j], &s->points[slot], &s->origins[slot], error);
 }
 
 /* Fills a batch of up to `limit` points from the jobs in work, starting new ones as needed. */
@@ -254,22 +115,25 @@ static ig_status fill_batch(schedule *s, size_t limit, size_t *ret_n, ig_error *
                 break;
             status = start_job(s, error);
         }
-        while (status == IG_OK && n < limit && s->jobs[j]->issued < s->points_per_job)
-            status = issue_point(s, s->jobs[j], n++, error);
+        while (status == IG_OK && n < limit && ig_job_wants(s->jobs[j]) && has_room(s, j))
+            status = issue_point(s, j, n++, error);
+        if (status == IG_OK && ig_job_wants(s->jobs[j]))
+            break;
     }
     *ret_n = n;
     return status;
 }
 
-/* ---- Evaluating ---------------------------------------------------------------------------- */
+/* ---- Evaluating it ------------------------------------------------------------------------- */
 
 /* Says which image and point of its path a failure belongs to. */
 static void locate(const schedule *s, size_t point, ig_error *error)
 {
-    const origin *from = &s->origins[point];
+    const ig_origin *from = &s->origins[point];
     const ig_error cause = *error;
-    ig_fail(error, cause.code, "image %zu, baseline %zu, alpha %.6g: %.900s", from->owner->image,
-            from->baseline, s->points[point].alpha, cause.message);
+    ig_fail(error, cause.code, "image %zu, baseline %zu, alpha %.6g: %.900s",
+            s->request->first_image + from->job->image, from->baseline, s->points[point].alpha,
+            cause.message);
 }
 
 /* Evaluates the batch. Where memory is short it frees what is cached, halves the batch and goes
@@ -281,8 +145,8 @@ static ig_status evaluate_batch(schedule *s, size_t n, ig_error *error)
     for (size_t from = 0; from < n;) {
         const size_t m = n - from < *batch_size ? n - from : *batch_size;
         size_t done, point;
-        const ig_status status = s->store->evaluate(
-            s->paths, s->points + from, m, s->values + from * targets, &done, &point, error);
+        const ig_status status = s->work.store->evaluate(
+            s->work.paths, s->points + from, m, s->values + from * targets, &done, &point, error);
         if (status == IG_OK) {
             from += m;
         } else if (status == IG_NO_MEMORY && ig_halve_batch(s->backend, s->model, m, batch_size)) {
@@ -296,164 +160,34 @@ static ig_status evaluate_batch(schedule *s, size_t n, ig_error *error)
     return IG_OK;
 }
 
-/* ---- Settling ------------------------------------------------------------------------------ */
-
-/* The totals of one target. */
-static ig_path_totals totals_of(const schedule *s, const job *owner, size_t target)
-{
-    const size_t offset = target * s->size;
-    const ig_path_totals *all = &owner->totals;
-    return (ig_path_totals){
-        .total = all->total + offset,
-        .difference = all->difference ? all->difference + offset : NULL,
-        .variance = all->variance ? all->variance + offset : NULL,
-        .square = all->square ? all->square + offset : NULL,
-        .pixel_variance = all->pixel_variance ? all->pixel_variance + target * s->pixels : NULL,
-        .pixel_square = all->pixel_square ? all->pixel_square + target * s->pixels : NULL,
-    };
-}
-
-static void fold_targets(const schedule *s, const job *owner, size_t baseline)
-{
-    for (size_t t = 0; t < s->request->target_count; t++) {
-        const size_t offset = t * s->size;
-        const ig_path_part part = {
-            .sum = s->sums.sum + offset,
-            .half = s->sums.half ? s->sums.half + offset : NULL,
-            .jumps = s->sums.jumps ? s->sums.jumps + offset : NULL,
-            .pixel_jumps = s->sums.pixel_jumps ? s->sums.pixel_jumps + t * s->pixels : NULL,
-        };
-        ig_path_fold(s->request->images + owner->image * s->size,
-                     baseline_of(s, owner->image, baseline), part, s->pixels,
-                     s->request->shape.channels, totals_of(s, owner, t));
-    }
-}
-
-/* Adds a path that is complete to the totals of its job, and closes it. */
-static ig_status fold_path(schedule *s, job *owner, size_t baseline, size_t path, ig_error *error)
-{
-    const ig_nodes *nodes = &s->request->nodes;
-    ig_status status = IG_OK;
-    if (s->retain)
-        status = s->store->jump_norms(s->paths, path, s->jump_norms, error);
-    if (status == IG_OK)
-        status = s->store->read(s->paths, path, s->retain ? s->weights : NULL, s->sums, error);
-    if (status != IG_OK)
-        return status;
-    const ig_expectation expected =
-        ig_trapezoid_expectation(nodes->alphas, nodes->count, s->retain ? s->jump_norms : NULL);
-    owner->expected.error += expected.error;
-    owner->expected.difference += expected.difference;
-    fold_targets(s, owner, baseline);
-    s->store->close(s->paths, path);
-    return IG_OK;
-}
-
-/* part / of, where nothing over nothing is nothing. */
-static double relative(double part, double of)
-{
-    return part == 0.0 ? 0.0 : part / of;
-}
-
-/* What a variance of the jumps is multiplied with to be the estimate; without jumps there is none,
- * and what rounding left in the estimate is nothing. */
-static double variance_scale(double estimate_square, double variance)
-{
-    return variance > 0.0 ? estimate_square / variance : 0.0;
-}
-
-/* Deviations of the attributions and of their channel means. Each map's norm is made the error's
- * estimate; what varies from draw to draw of the baselines comes on top. */
-static void draw_error_maps(const schedule *s, const job *owner, size_t target,
-                            ig_path_summary summary)
-{
-    const double m = (double)s->request->baseline_count;
-    const size_t cell = owner->image * s->request->target_count + target;
-    const size_t channels = s->request->shape.channels;
-    const ig_path_totals totals = totals_of(s, owner, target);
-    const int sample = s->request->baselines_are_a_sample;
-    const double factor = relative(owner->expected.error, owner->expected.difference);
-    ig_path_deviations(totals.variance, totals.total, sample ? totals.square : NULL,
-                       s->request->baseline_count,
-                       variance_scale(factor * summary.difference_square, summary.variance),
-                       s->size, s->result->error_map + cell * s->size);
-
-    ig_path_channel_mean(totals.difference, s->pixels, channels, s->pixel_means);
-    const double difference = ig_path_square_sum(s->pixel_means, s->pixels) / (m * m);
-    const double variance = ig_path_sum(totals.pixel_variance, s->pixels) / (m * m);
-    ig_path_channel_mean(totals.total, s->pixels, channels, s->pixel_means);
-    ig_path_deviations(totals.pixel_variance, s->pixel_means, sample ? totals.pixel_square : NULL,
-                       s->request->baseline_count, variance_scale(factor * difference, variance),
-                       s->pixels, s->result->pixel_error_map + cell * s->pixels);
-}
-
-static void finish_target(schedule *s, const job *owner, size_t target)
-{
-    const size_t baselines = s->request->baseline_count;
-    const size_t cell = owner->image * s->request->target_count + target;
-    ig_result *result = s->result;
-    const ig_path_totals totals = totals_of(s, owner, target);
-    const ig_path_summary summary =
-        ig_path_finish(totals, baselines, s->size, result->attributions + cell * s->size);
-    const double norm = sqrt(summary.square);
-    const double estimate_square =
-        summary.difference_square * relative(owner->expected.error, owner->expected.difference);
-    result->sums[cell] = summary.sum;
-    result->quadrature_error[cell] =
-        s->sums.half ? relative(sqrt(estimate_square), norm) : (double)NAN;
-    result->baseline_error[cell] =
-        baselines > 1 ? relative(sqrt(summary.spread_square), norm) : (double)NAN;
-    if (result->error_map)
-        draw_error_maps(s, owner, target, summary);
-}
-
-/* Takes in the value of a point and whatever it completes. */
-static ig_status settle_point(schedule *s, size_t slot, ig_error *error)
-{
-    const ig_request *request = s->request;
-    const size_t targets = request->target_count;
-    const origin from = s->origins[slot];
-    const ig_point *point = &s->points[slot];
-    for (size_t t = 0; t < targets; t++) {
-        const size_t cell = from.owner->image * targets + t;
-        const double value = s->values[slot * targets + t];
-        if (point->alpha == 0.0)
-            s->result->baseline_scores[cell] += value / (double)request->baseline_count;
-        if (point->alpha == 1.0)
-            s->result->scores[cell] = value;
-    }
-    if (from.node + 1 == request->nodes.count) {
-        const ig_status status = fold_path(s, from.owner, from.baseline, point->path, error);
-        if (status != IG_OK)
-            return status;
-    }
-    if (++from.owner->settled == s->points_per_job)
-        for (size_t t = 0; t < targets; t++)
-            finish_target(s, from.owner, t);
-    return IG_OK;
-}
-
-/* Moves finished jobs, which are the oldest, behind those in work. */
+/* Moves finished jobs behind those in work. */
 static void retire_jobs(schedule *s)
 {
-    while (s->active_count && s->jobs[0]->settled == s->points_per_job) {
-        job *finished = s->jobs[0];
+    for (size_t j = s->active_count; j-- > 0;) {
+        ig_job *job = s->jobs[j];
+        if (!job->finished)
+            continue;
+        s->retained -= s->request->adaptive ? job->issued : 0;
         s->active_count--;
-        memmove(s->jobs, s->jobs + 1, s->active_count * sizeof *s->jobs);
-        s->jobs[s->active_count] = finished;
+        memmove(s->jobs + j, s->jobs + j + 1, (s->active_count - j) * sizeof *s->jobs);
+        s->jobs[s->active_count] = job;
     }
 }
 
 static ig_status run(schedule *s, ig_between between, void *context, ig_error *error)
 {
-    const size_t total = s->request->image_count * s->points_per_job;
-    for (size_t done = 0; done < total;) {
+    const ig_request *request = s->request;
+    const size_t total =
+        request->adaptive ? 0
+                          : request->image_count * request->baseline_count * request->nodes.count;
+    for (size_t done = 0; s->active_count || s->next_image < request->image_count;) {
         size_t n;
         ig_status status = fill_batch(s, s->result->batch_size, &n, error);
         if (status == IG_OK)
             status = evaluate_batch(s, n, error);
         for (size_t k = 0; status == IG_OK && k < n; k++)
-            status = settle_point(s, k, error);
+            status = ig_job_settle(&s->work, &s->origins[k], &s->points[k],
+                                   s->values + k * request->target_count, error);
         if (status != IG_OK)
             return status;
         retire_jobs(s);
@@ -526,6 +260,8 @@ static ig_status score_ends(schedule *s, ig_error *error)
                                   1.0 / (double)m,
                                   s->result->baseline_scores};
     ig_status status = IG_OK;
+    if (request->adaptive)
+        return IG_OK;
     if (request->nodes.alphas[request->nodes.count - 1] != 1.0)
         status = score_pictures(s, &images, error);
     if (status == IG_OK && request->nodes.alphas[0] != 0.0)
@@ -538,16 +274,7 @@ static ig_status score_ends(schedule *s, ig_error *error)
 ig_status ig_integrate(const ig_backend *backend, ig_model *model, const ig_request *request,
                        ig_between between, void *context, ig_result *result, ig_error *error)
 {
-    schedule s = {
-        .backend = backend,
-        .model = model,
-        .request = request,
-        .result = result,
-        .size = ig_shape_size(request->shape),
-        .pixels = request->shape.height * request->shape.width,
-        .points_per_job = request->baseline_count * request->nodes.count,
-        .batch_size = request->batch_size,
-    };
+    schedule s = {.backend = backend, .model = model, .request = request, .result = result};
     const size_t cells = request->image_count * request->target_count;
     memset(result->scores, 0, cells * sizeof *result->scores);
     memset(result->baseline_scores, 0, cells * sizeof *result->baseline_scores);

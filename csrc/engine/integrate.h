@@ -7,24 +7,29 @@
  *
  * The caller owns every buffer, of the request and of the result. On failure nothing is leaked and
  * the result's buffers hold rubbish. Any thread may call, without the GIL. `between` is called
- * after each batch, with the points evaluated so far (batches.h); it may be NULL.
+ * after each batch, with the points evaluated so far and their total, which is 0 where nobody knows
+ * it yet (batches.h); it may be NULL.
  */
 #ifndef INTGRAD_INTEGRATE_H
 #define INTGRAD_INTEGRATE_H
 
 #include "batches.h"
+#include "rule.h"
 
+/* Instead of given nodes: bisection until every target's quadrature error is at most `tolerance`
+ * (refine.h), each image by itself. */
 typedef struct {
-    size_t count;
-    const double *alphas; /* ascending */
-    const double *weights;
-    const double *half_weights; /* NULL: the rule has no error estimate */
-} ig_nodes;
+    double tolerance;
+    size_t max_evaluations; /* of an image, all baselines together; at least IG_FIRST_NODES each */
+    size_t
+        most_retained; /* gradients kept at a time, over all images; at least one's evaluations */
+} ig_adaptive;
 
 typedef struct {
     ig_shape shape;
     ig_output output;
     size_t image_count;         /* N */
+    size_t first_image;         /* what messages call the first of them */
     size_t baseline_count;      /* M, of each image */
     size_t target_count;        /* T, of each image */
     const float *images;        /* (N, H, W, C) */
@@ -33,12 +38,14 @@ typedef struct {
     int baselines_are_a_sample; /* drawn at random: their spread belongs into the error map */
     const int64_t *targets;     /* (N, T) */
     ig_nodes nodes;
-    size_t batch_size; /* points evaluated together */
+    const ig_adaptive *adaptive; /* NULL: the nodes are those given; else they are not looked at */
+    size_t batch_size;           /* points evaluated together */
 } ig_request;
 
 typedef struct {
     float *attributions; /* (N, T, H, W, C) */
-    /* Standard deviations, or both NULL; they need half weights. */
+    float *gradients;    /* the same, at the images themselves; or NULL. Needs a node at alpha 1. */
+    /* Standard deviations, or both NULL; they need an error estimate. */
     float *error_map;       /* (N, T, H, W, C), of each attribution */
     float *pixel_error_map; /* (N, T, H, W), of their mean over the channels */
     /* Each (N, T). Errors are relative to the norm of the attributions. */
@@ -47,7 +54,11 @@ typedef struct {
     double *sums;             /* of the attributions, before they are rounded to float32 */
     double *quadrature_error; /* NaN without half weights */
     double *baseline_error;   /* NaN with one baseline */
-    size_t batch_size;        /* what memory allowed in the end */
+    /* Where adaptive: the nodes of an image's paths, one path after the other (N, max_evaluations),
+     * and how many each path has (N, M). */
+    double *alphas;
+    int64_t *node_counts;
+    size_t batch_size; /* what memory allowed in the end */
 } ig_result;
 
 ig_status ig_integrate(const ig_backend *backend, ig_model *model, const ig_request *request,

@@ -27,6 +27,14 @@ void ig_trapezoid_weights(const double *alphas, size_t count, double *ret_weight
  * are kept: with an odd number of intervals the last is kept as it is. Count at least 3. */
 void ig_trapezoid_half_weights(const double *alphas, size_t count, double *ret_half_weights);
 
+/* Given nodes, which the caller owns. */
+typedef struct {
+    size_t count;
+    const double *alphas; /* ascending */
+    const double *weights;
+    const double *half_weights; /* NULL: the rule has no error estimate */
+} ig_nodes;
+
 /* What the squares of T's error and of T - T_half are expected to be, up to a common factor.
  *
  * Along the path the gradient of a ReLU network moves like Brownian motion (measured), so that

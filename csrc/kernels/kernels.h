@@ -19,6 +19,10 @@ void ig_path_interpolate(const float *image, const float *baseline, double alpha
 /* sum[i] += weight * gradient[i]. */
 void ig_path_accumulate(const float *gradient, double weight, size_t count, double *sum);
 
+/* The same for two sums, reading the gradient once. */
+void ig_path_accumulate_both(const float *gradient, double weight, double half_weight, size_t count,
+                             double *sum, double *half);
+
 /* jumps[i] += weight * (gradient[i] - previous[i])^2. */
 void ig_path_accumulate_jump(const float *gradient, const float *previous, double weight,
                              size_t count, double *jumps);

@@ -22,6 +22,16 @@ void ig_path_accumulate(const float *gradient, double weight, size_t count, doub
         sum[i] += weight * gradient[i];
 }
 
+IG_CLONES
+void ig_path_accumulate_both(const float *gradient, double weight, double half_weight, size_t count,
+                             double *restrict sum, double *restrict half)
+{
+    for (size_t i = 0; i < count; i++) {
+        sum[i] += weight * gradient[i];
+        half[i] += half_weight * gradient[i];
+    }
+}
+
 void ig_path_accumulate_jump(const float *gradient, const float *previous, double weight,
                              size_t count, double *jumps)
 {

@@ -405,7 +405,7 @@ void destroy(ig_model *model) noexcept
 }
 
 const ig_backend torch_backend = {
-    IG_ABI_VERSION, sizeof(ig_backend), describe, scores, gradients, trim, destroy, nullptr,
+    IG_ABI_VERSION, sizeof(ig_backend), describe, scores, gradients, trim, destroy, nullptr, nullptr,
 };
 
 } // namespace

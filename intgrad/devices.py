@@ -1,0 +1,108 @@
+"""Integration on the devices of a model: all images on one, or a share of them on each."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._optional import ProgressBar
+from .images import Float32Array
+from .model import Model
+from .targets import Targets
+
+
+def integrate(
+    model: Model,
+    images: Float32Array,
+    baselines: Float32Array,
+    targets: Targets,
+    options: dict[str, Any],
+    progress: bool,
+    first_image: int,
+) -> dict[str, Any]:
+    """Call `_core.integrate`, once for each device that has images to do.
+
+    The core releases the GIL, so that one Python thread a device is enough. An exception in one,
+    or Ctrl-C, stops the others within a batch.
+    """
+    handles = model._handles[: len(images)]
+    with ProgressBar(progress, "gradient") as bar:
+        if len(handles) == 1:
+            return _core.integrate(
+                handles[0],
+                images,
+                baselines,
+                targets,
+                first_image=first_image,
+                progress=bar.update,
+                **options,
+            )
+        shares = np.array_split(np.arange(len(images)), len(handles))
+        watch = _Watch(len(handles), bar)
+
+        def run(number: int) -> dict[str, Any]:
+            share = slice(shares[number][0], shares[number][-1] + 1)
+            return _core.integrate(
+                handles[number],
+                images[share],
+                baselines if len(baselines) == 1 else baselines[share],
+                targets[share],
+                first_image=first_image + share.start,
+                progress=watch.follow(number),
+                **options,
+            )
+
+        return _join(watch, run, len(handles))
+
+
+def _join(watch: _Watch, run: Any, count: int) -> dict[str, Any]:
+    """Run the shares side by side; the first exception stops them all and is raised."""
+    with ThreadPoolExecutor(count, thread_name_prefix="intgrad") as pool:
+        futures = [pool.submit(run, number) for number in range(count)]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            watch.stop.set()  # of no effect where all are done
+    failures = [failure for future in futures if (failure := future.exception()) is not None]
+    if failures:
+        raise next(failure for failure in failures if not isinstance(failure, _Stopped))
+    parts = [future.result() for future in futures]
+    return {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _concatenate(parts: list[Any]) -> Any:
+    if parts[0] is None:
+        return None
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else min(parts)
+
+
+class _Stopped(Exception):
+    """Another device failed."""
+
+
+class _Watch:
+    """Adds up the progress of several devices, and stops them."""
+
+    def __init__(self, count: int, bar: ProgressBar) -> None:
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._done = [0] * count
+        self._totals = [0] * count
+        self._bar = bar
+
+    def follow(self, number: int) -> Any:
+        """Return the progress callback of one device."""
+
+        def update(done: int, total: int) -> None:
+            if self.stop.is_set():
+                raise _Stopped
+            with self._lock:
+                self._done[number], self._totals[number] = done, total
+                if self._bar.update is not None:
+                    self._bar.update(sum(self._done), sum(self._totals))
+
+        return update
