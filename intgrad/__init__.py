@@ -18,6 +18,7 @@ from .images import load_image
 from .info import AttributionInfo
 from .loading import load_model
 from .model import Model
+from .stream import iter_integrated_gradients
 from .visualizer import GradVisualizer
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "__version__",
     "explore",
     "integrated_gradients",
+    "iter_integrated_gradients",
     "load_image",
     "load_model",
     "random_baseline_integrated_gradients",

@@ -36,9 +36,7 @@ def gradients(
     progress: _Progress,
     /,
 ) -> _Float32: ...
-def fitting_batch(
-    model: Any, height: int, width: int, channels: int, limit: int, /
-) -> int: ...
+def fitting_batch(model: Any, height: int, width: int, channels: int, limit: int, /) -> int: ...
 def integrate(
     model: Any,
     images: _Float32,

@@ -166,7 +166,8 @@ def integrated_gradients(
     attributions = squeeze(result["attributions"], single, many)
     if not return_info:
         return attributions
-    infos: list[Any] = make_infos(model, result, indices, baselines, plan, started)
+    seconds = time.perf_counter() - started
+    infos: list[Any] = make_infos(model, result, indices, baselines, plan, seconds)
     if not many:
         infos = [row[0] for row in infos]
     return attributions, infos[0] if single else infos
@@ -253,7 +254,7 @@ def make_infos(
     indices: Targets,
     baselines: Baselines,
     plan: Plan,
-    started: float,
+    seconds: float,
 ) -> list[list[AttributionInfo]]:
     """Make the info of every image and target: N lists of T."""
     common = {
@@ -265,7 +266,7 @@ def make_infos(
         "precision": model.precision,
         "device": model.device,
         "seed": baselines.seed,
-        "seconds": time.perf_counter() - started,
+        "seconds": seconds,
         "versions": versions(model),
     }
     return [
@@ -279,9 +280,7 @@ def make_infos(
     ]
 
 
-def _list_nodes(
-    result: dict[str, Any], baselines: Baselines, plan: Plan
-) -> list[dict[str, Any]]:
+def _list_nodes(result: dict[str, Any], baselines: Baselines, plan: Plan) -> list[dict[str, Any]]:
     """Say of each image where its gradients were evaluated."""
     count = baselines.pixels.shape[1]
     if plan.tolerance is None:
@@ -296,7 +295,5 @@ def _list_nodes(
         for path in paths:
             path.setflags(write=False)
         alphas = paths[0] if count == 1 else tuple(paths)
-        nodes.append(
-            {"evaluations": evaluations, "alphas": alphas, "steps": evaluations - count}
-        )
+        nodes.append({"evaluations": evaluations, "alphas": alphas, "steps": evaluations - count})
     return nodes

@@ -11,11 +11,11 @@ from pathlib import Path
 from . import __version__
 from .archive import check_archive
 from .attribution import integrated_gradients
-from .info import AttributionInfo
-from .plan import RULES
 from .images import load_image
+from .info import AttributionInfo
 from .loading import load_model
 from .model import OUTPUTS, Model
+from .plan import RULES
 from .visualizer import GradVisualizer
 
 EXAMPLES = """examples:

@@ -69,7 +69,7 @@ def _join(watch: _Watch, run: Any, count: int) -> dict[str, Any]:
             watch.stop.set()  # of no effect where all are done
     failures = [failure for future in futures if (failure := future.exception()) is not None]
     if failures:
-        raise next(failure for failure in failures if not isinstance(failure, _Stopped))
+        raise next(failure for failure in failures if not isinstance(failure, _StoppedError))
     parts = [future.result() for future in futures]
     return {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -80,7 +80,7 @@ def _concatenate(parts: list[Any]) -> Any:
     return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else min(parts)
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Another device failed."""
 
 
@@ -99,7 +99,7 @@ class _Watch:
 
         def update(done: int, total: int) -> None:
             if self.stop.is_set():
-                raise _Stopped
+                raise _StoppedError
             with self._lock:
                 self._done[number], self._totals[number] = done, total
                 if self._bar.update is not None:

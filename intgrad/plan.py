@@ -22,8 +22,7 @@ RETAINED_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Plan:
-    """The options of `integrated_gradients` that say where gradients are computed and what of
-    them is kept, as documented there."""
+    """Options of `integrated_gradients`: where gradients are computed, and what of them is kept."""
 
     rule: Rule
     steps: int

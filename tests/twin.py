@@ -75,3 +75,61 @@ def error_factor(widths, jump_squares):
     error = np.sum(a**2 * of_a + b**2 * of_b) / 12
     difference = np.sum(b**2 * of_a + a**2 * of_b) / 4
     return np.sqrt(relative(error, difference))
+
+
+def refine(function, image, baselines, targets, tolerance, max_evaluations):
+    """Nested bisection of one image's paths: the nodes of each, and what they give.
+
+    Starts with 9 even nodes a path; a round halves the max(4, nodes // 8) intervals of all paths
+    with the largest width * ||jump||; from 17 nodes a path on it ends when the estimate is within
+    the tolerance for every target.
+    """
+    image, baselines = image.astype(np.float64), baselines.astype(np.float64)
+    distances = image - baselines
+    meshes = [dict.fromkeys(np.linspace(0, 1, 9)) for _ in baselines]
+    while True:
+        for mesh, baseline, distance in zip(meshes, baselines, distances, strict=True):
+            for alpha in [alpha for alpha, gradient in mesh.items() if gradient is None]:
+                points = np.float32([baseline + alpha * distance] * len(targets))
+                mesh[alpha] = np.float64(np.float32(function(points, np.array(targets))[1]))
+        nodes = [np.array(sorted(mesh)) for mesh in meshes]
+        sides = [
+            np.stack([mesh[alpha] for alpha in alphas]) * distance
+            for mesh, alphas, distance in zip(meshes, nodes, distances, strict=True)
+        ]
+        squares = [np.sum(np.diff(side, axis=0) ** 2, axis=(1, 2, 3, 4)) for side in sides]
+        estimate, total = estimate_error(nodes, sides, squares)
+        count = sum(map(len, nodes))
+        room = min(max(4, count // 8), max_evaluations - count)
+        if room == 0 or (count >= 17 * len(meshes) and estimate.max() <= tolerance):
+            return nodes, total, estimate
+        errors = [
+            (-width * np.sqrt(square), path, k)
+            for path, (alphas, each) in enumerate(zip(nodes, squares, strict=True))
+            for k, (width, square) in enumerate(zip(np.diff(alphas), each, strict=True))
+        ]
+        for _, path, k in sorted(errors)[:room]:
+            meshes[path][(nodes[path][k] + nodes[path][k + 1]) / 2] = None
+
+
+def estimate_error(nodes, sides, squares):
+    """Return the relative error (T) of attributions on uneven nodes, and them (T, H, W, C).
+
+    `sides` holds gradients times distance, (nodes, T, H, W, C) for each path.
+    """
+    total = difference = error = expected = 0
+    for alphas, side, square in zip(nodes, sides, squares, strict=True):
+        weights = np.convolve(np.r_[0, np.diff(alphas), 0], [0.5, 0.5], "valid")
+        total = total + np.tensordot(weights, side, axes=1) / len(nodes)
+        half = np.tensordot(weights - half_weights(alphas), side, axes=1)
+        difference = difference + half / len(nodes)
+        widths = np.diff(alphas)
+        paired = len(widths) // 2 * 2
+        a, b = widths[0:paired:2], widths[1:paired:2]
+        of_a, of_b = square[0:paired:2], square[1:paired:2]
+        error += np.sum(a**2 * of_a + b**2 * of_b) / 12
+        expected += np.sum(b**2 * of_a + a**2 * of_b) / 4
+    factor = np.sqrt(relative(error, expected))
+    norms = np.sqrt(np.sum(total**2, axis=(1, 2, 3)))
+    estimates = factor * np.sqrt(np.sum(difference**2, axis=(1, 2, 3)))
+    return np.array([relative(e, n) for e, n in zip(estimates, norms, strict=True)]), total

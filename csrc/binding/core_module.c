@@ -26,6 +26,15 @@ static core_state *get_state(PyObject *module)
     return (core_state *)PyModule_GetState(module);
 }
 
+/* `result`, or NULL with an exception set, and the result dropped, where the work has failed. */
+static PyObject *unless_failed(PyObject *result, const ig_error *error, PyObject *module)
+{
+    ig_raise(error, get_state(module)->model_error);
+    if (PyErr_Occurred())
+        Py_CLEAR(result);
+    return result;
+}
+
 /* ---- Arguments ----------------------------------------------------------------------------- */
 
 /* A new reference to `object` as an aligned C array in native order; NULL with an exception set. */
@@ -309,9 +318,7 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
     ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], about.num_classes, &batch,
               PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
-    ig_raise(&error, get_state(module)->model_error);
-    if (PyErr_Occurred())
-        Py_CLEAR(result);
+    result = unless_failed(result, &error, module);
 
 done:
     Py_XDECREF(images);
@@ -361,9 +368,7 @@ static PyObject *core_gradients(PyObject *module, PyObject *args)
     ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
                  (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
-    ig_raise(&error, get_state(module)->model_error);
-    if (PyErr_Occurred())
-        Py_CLEAR(result);
+    result = unless_failed(result, &error, module);
 
 done:
     Py_XDECREF(images);
@@ -394,8 +399,7 @@ static PyObject *core_fitting_batch(PyObject *module, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     ig_fitting_batch(handle->backend, handle->model, shape, (size_t)limit, &batch_size, &error);
     Py_END_ALLOW_THREADS
-    ig_raise(&error, get_state(module)->model_error);
-    return PyErr_Occurred() ? NULL : PyLong_FromSize_t(batch_size);
+    return unless_failed(PyLong_FromSize_t(batch_size), &error, module);
 }
 
 /* ---- Integration --------------------------------------------------------------------------- */

@@ -27,9 +27,15 @@ ig_status ig_fitting_batch(const ig_backend *backend, ig_model *model, ig_shape 
     if (!backend->memory)
         return IG_OK;
     ig_status status = backend->memory(model, shape, 1, &one, &free_bytes, error);
-    if (status == IG_OK && one)
-        status = backend->memory(model, shape, 2, &two, &free_bytes, error);
-    if (status != IG_OK || !two)
+    if (status != IG_OK || !one)
+        return status;
+    status = backend->memory(model, shape, 2, &two, &free_bytes, error);
+    if (status == IG_NO_MEMORY) {
+        backend->trim(model);
+        *ret_batch_size = 1;
+        return IG_OK;
+    }
+    if (status != IG_OK)
         return status;
     /* A fifth is left for fragments, and for convolutions that take more scratch in other sizes. */
     const size_t budget = free_bytes / 5 * 4, each = two > one ? two - one : one;

@@ -144,8 +144,19 @@ def test_target_that_only_the_call_can_judge():
         ({"batch_size": "4"}, TypeError, "got '4'"),
         ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
         ({"seed": 0.5}, TypeError, "seed must be an int"),
-        ({"tolerance": 0.05}, NotImplementedError, "tolerance=0.05"),
-        ({"max_evaluations": 0}, ValueError, "max_evaluations"),
+        ({"tolerance": 0}, ValueError, "positive number.* got 0"),
+        ({"tolerance": -0.1}, ValueError, "got -0.1"),
+        ({"tolerance": np.nan}, ValueError, "got nan"),
+        ({"tolerance": np.inf}, ValueError, "got inf"),
+        ({"tolerance": True}, TypeError, "got True"),
+        ({"tolerance": "5 %"}, TypeError, "got '5 %'"),
+        ({"tolerance": [0.1, 0.2]}, TypeError, "must be a number"),
+        ({"tolerance": 0.05, "rule": "midpoint"}, ValueError, "tolerance=0.05.*rule='midpoint'"),
+        ({"tolerance": 0.05, "max_evaluations": 8}, ValueError, "max_evaluations=8 is too few"),
+        ({"max_evaluations": 0}, ValueError, "max_evaluations must be at least 1, got 0"),
+        ({"max_evaluations": 10**6}, ValueError, "at most 100000, got 1000000"),
+        ({"gradient": True}, ValueError, "gradient=True .* return_info=True"),
+        ({"gradient": True, "return_info": True, "rule": "left"}, ValueError, "rule='left'"),
         ({"error_map": True}, ValueError, "return_info=True"),
         ({"error_map": True, "return_info": True, "rule": "left"}, ValueError, "rule='left'"),
         ({"error_map": True, "return_info": True, "steps": 1}, ValueError, "steps=1"),
@@ -330,7 +341,7 @@ def test_info():
     assert record["error"] == info.error
     assert record["baseline"] == "black"
     fields = set(intgrad.AttributionInfo.__dataclass_fields__)
-    assert set(record) == fields - {"error_map", "pixel_error_map"}
+    assert set(record) == fields - {"error_map", "pixel_error_map", "gradient"}
     assert maps.dtype == np.float32
 
 

@@ -114,10 +114,11 @@ def test_exceptions_of_a_progress_callback_propagate_unchanged(monkeypatch):
     class Bar:
         n = 0
 
-        def __init__(self, total, unit):
-            assert total == 51
+        def __init__(self, unit):
+            assert unit == "gradient"
 
         def update(self, count):
+            assert self.total == 51
             raise MineError
 
         def close(self):

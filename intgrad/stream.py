@@ -1,0 +1,219 @@
+"""Integrated gradients of any number of images, a few at a time."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._optional import ProgressBar
+from .attribution import check_seed, compute, make_infos
+from .baselines import make_baselines
+from .images import Float32Array
+from .model import Model, Output, squeeze
+from .plan import Plan, Rule
+
+CHUNK_BYTES = 2**28
+"""What the images and results that are worked on together may take."""
+
+
+def iter_integrated_gradients(
+    model: Model,
+    images: Iterable[Any],
+    targets: Any = None,
+    *,
+    baseline: Any = "black",
+    steps: int = 50,
+    rule: Rule = "trapezoid",
+    tolerance: float | None = None,
+    max_evaluations: int = 1024,
+    output: Output = "softmax",
+    batch_size: int | None = None,
+    seed: int | None = None,
+    progress: bool = False,
+    error_map: bool = False,
+    gradient: bool = False,
+) -> Iterator[tuple[Float32Array, Any]]:
+    """Attribute the scores of many images, one after the other.
+
+    Takes no more images than it works on, so that memory stays the same for ten and for a million:
+    `images` may be a generator or a memory map. Batches are filled across images.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`.
+    images : iterable of array_like
+        (H, W, C) each, values 0..255. Sizes may differ if the model takes any.
+    targets : int, str or iterable, optional
+        One class for all images, or an iterable of one entry for each: a class, or a sequence of
+        several. Each image's top class if None.
+    baseline, steps, rule, tolerance, max_evaluations, output, batch_size, error_map, gradient
+        As in `integrated_gradients`.
+    seed : int, optional
+        For random baselines; all images get the same draws.
+    progress : bool
+        Show a progress bar of images (tqdm).
+
+    Yields
+    ------
+    attributions : numpy.ndarray
+        float32 (H, W, C), or (T, H, W, C) where the image has several targets.
+    info : AttributionInfo or list of AttributionInfo
+        `info.seconds` is the time of the images that were worked on together, over their number.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, ModelError
+        As `integrated_gradients`, with the image's number; the images before it are yielded first.
+    """
+    plan = Plan.check(
+        model,
+        rule=rule,
+        steps=steps,
+        tolerance=tolerance,
+        max_evaluations=max_evaluations,
+        output=output,
+        batch_size=batch_size,
+        error_map=error_map,
+        gradient=gradient,
+        return_info=True,
+    )
+    if isinstance(targets, Sized) and not isinstance(targets, str):
+        count = len(images) if isinstance(images, Sized) else None
+        if count not in (None, len(targets)):
+            raise ValueError(f"targets must be one for each of {count} images, got {len(targets)}")
+    seed = check_seed(seed)
+    stream = _Stream(model, plan, baseline, secrets.randbits(32) if seed is None else seed)
+    return _iterate(stream, images, targets, progress)
+
+
+def _iterate(
+    stream: _Stream, images: Iterable[Any], targets: Any, progress: bool
+) -> Iterator[tuple[Float32Array, Any]]:
+    total = len(images) if isinstance(images, Sized) else 0
+    done = 0
+    with ProgressBar(progress, "image") as bar:
+        for chunk in stream.chunks(images, targets):
+            for result in stream.explain(chunk):
+                done += 1
+                if bar.update is not None:
+                    bar.update(done, total)
+                yield result
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Images of one shape that are worked on together."""
+
+    first: int
+    images: list[Float32Array]  # (1, H, W, C) each
+    targets: list[Any]
+
+    def fits(self, image: Float32Array, target: Any, most: int) -> bool:
+        """Say whether another image may join."""
+        return (
+            len(self.images) < most
+            and self.images[0].shape == image.shape
+            and (self.targets[0] is None) == (target is None)
+            and np.shape(self.targets[0]) == np.shape(target)
+        )
+
+    def split(self) -> Iterator[_Chunk]:
+        """Yield a chunk for each image."""
+        for k, (image, target) in enumerate(zip(self.images, self.targets, strict=True)):
+            yield _Chunk(self.first + k, [image], [target])
+
+
+@dataclass(frozen=True)
+class _Stream:
+    model: Model
+    plan: Plan
+    baseline: Any
+    seed: int
+
+    def chunks(self, images: Iterable[Any], targets: Any) -> Iterator[_Chunk]:
+        """Group the images as they come."""
+        chunk: _Chunk | None = None
+        for number, (image, target) in enumerate(_pair(images, targets)):
+            try:
+                if np.ndim(image) != 3:
+                    raise ValueError(f"must be (H, W, C), got shape {np.shape(image)}")
+                # A copy, because a generator may use its array again.
+                array = self.model._to_batch(image)[0].copy()
+            except (TypeError, ValueError) as error:
+                if chunk is not None:
+                    yield chunk
+                raise _numbered(error, number) from error
+            if chunk is not None and chunk.fits(array, target, self._most(array, target)):
+                chunk.images.append(array)
+                chunk.targets.append(target)
+                continue
+            if chunk is not None:
+                yield chunk
+            chunk = _Chunk(number, [array], [target])
+        if chunk is not None:
+            yield chunk
+
+    def _most(self, image: Float32Array, target: Any) -> int:
+        """Return how many images make the last batch, which may be short, matter little."""
+        batch_size = self.model._batch_size(self.plan.batch_size, image.shape[1:])
+        # With a tolerance an image asks for few points at a time, and others have to fill a batch.
+        fixed = self.plan.tolerance is None
+        enough = 16 * batch_size // self.plan.steps if fixed else batch_size
+        results = (1 + self.plan.error_map + self.plan.gradient) * max(np.size(target), 1)
+        most = CHUNK_BYTES // (image.nbytes * (1 + results))
+        return max(1, min(max(enough, 4) * len(self.model._handles), most))
+
+    def explain(self, chunk: _Chunk) -> Iterator[tuple[Float32Array, Any]]:
+        """Yield the results of a chunk; if one image of it fails, of those before it."""
+        try:
+            results = self._compute(chunk)
+        except (IndexError, TypeError, ValueError) as error:
+            if len(chunk.images) == 1:
+                raise _numbered(error, chunk.first) from error
+            for single in chunk.split():
+                yield from self.explain(single)
+            return
+        yield from results
+
+    def _compute(self, chunk: _Chunk) -> Iterator[tuple[Float32Array, Any]]:
+        started = time.perf_counter()
+        batch = np.concatenate(chunk.images)
+        baselines = make_baselines(self.baseline, batch, self.seed)
+        targets = None if chunk.targets[0] is None else chunk.targets
+        indices, many = self.model._resolve_targets(targets, batch)
+        result = compute(
+            self.model, batch, baselines, indices, self.plan, False, first_image=chunk.first
+        )
+        seconds = (time.perf_counter() - started) / len(batch)
+        infos = make_infos(self.model, result, indices, baselines, self.plan, seconds)
+        attributions = squeeze(result["attributions"], False, many)
+        return zip(attributions, infos if many else [row[0] for row in infos], strict=True)
+
+
+def _numbered(error: Exception, number: int) -> Exception:
+    """Return the error with the image's number, which the core's own text holds already."""
+    text = str(error)
+    return error if text.startswith("image ") else type(error)(f"image {number}: {text}")
+
+
+def _pair(images: Iterable[Any], targets: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each image with its target, or None."""
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        return zip(images, itertools.repeat(targets))
+    return _zip_targets(images, iter(targets))
+
+
+def _zip_targets(images: Iterable[Any], targets: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    end = object()
+    for number, image in enumerate(images):
+        target = next(targets, end)
+        if target is end:
+            raise ValueError(f"targets ended before image {number}")
+        yield image, target
