@@ -3,7 +3,6 @@
  * The schedule (integrate.c) takes points from its jobs, evaluates them in batches that mix images,
  * and hands them back:
  *
- *     ig_work work; ig_work_set_up(&work, backend, model, &request, &result, &error);
  *     ig_job *job = ig_job_create(&work);
  *     ig_job_start(&work, job, image, &error);
  *     while (!job->finished) {
@@ -20,38 +19,19 @@
 #ifndef INTGRAD_JOB_H
 #define INTGRAD_JOB_H
 
-#include "../kernels/kernels.h"
-#include "integrate.h"
 #include "refine.h"
-
-/* What the jobs of a request share. */
-typedef struct {
-    const ig_request *request;
-    ig_result *result;
-    const ig_path_store *store;
-    ig_paths *paths;
-    size_t size, pixels; /* values and pixels of a picture */
-    int has_estimate;    /* there is a T_half */
-    int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
-    ig_weights *weights; /* of the given nodes */
-    /* Scratch. */
-    double *jump_norms;              /* of a path on the given nodes */
-    ig_sums sums;                    /* of a path */
-    double *pixel_means;             /* a value for every pixel */
-    ig_norms *norms;                 /* (T) */
-    const ig_weights **path_weights; /* (M) */
-} ig_work;
+#include "totals.h"
+#include "work.h"
 
 typedef struct {
     size_t image;
     size_t issued, settled; /* points */
     size_t decided;         /* points that are wanted as far as is known */
     int finished;
-    size_t *paths;             /* (M), numbers in the store; those before `opened` may be closed */
-    size_t opened, closed;     /* how many were */
+    size_t *paths;             /* (M), numbers in the store; open are those from `closed` on ... */
+    size_t opened, closed;     /* ... and before `opened` */
     ig_refinement *refinement; /* NULL: the nodes are given */
-    ig_expectation expected;   /* summed over its paths: what T - T_half says of the error */
-    ig_path_totals totals;     /* each for all targets, one after the other */
+    ig_totals totals;
 } ig_job;
 
 /* Where a point came from. */
@@ -61,10 +41,7 @@ typedef struct {
     int ends_path; /* the last of the given nodes */
 } ig_origin;
 
-/* Both may be torn down or freed whatever state they are in, and NULL may be freed. */
-ig_status ig_work_set_up(ig_work *work, const ig_backend *backend, ig_model *model,
-                         const ig_request *request, ig_result *result, ig_error *error);
-void ig_work_tear_down(ig_work *work);
+/* NULL may be freed. */
 ig_job *ig_job_create(const ig_work *work); /* NULL when memory is short */
 void ig_job_free(ig_job *job);
 

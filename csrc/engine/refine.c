@@ -177,16 +177,3 @@ void ig_refinement_weigh(ig_refinement *r)
         ig_sum_weights(&nodes, mesh->summed);
     }
 }
-
-void ig_sum_weights(const ig_nodes *nodes, ig_weights *ret_weights)
-{
-    for (size_t k = 0; k < nodes->count; k++) {
-        const double width = k ? nodes->alphas[k] - nodes->alphas[k - 1] : 0.0;
-        ret_weights[k] = (ig_weights){
-            .weight = nodes->weights[k],
-            .half_weight = nodes->half_weights ? nodes->half_weights[k] : 0.0,
-            /* The variance of a Brownian bridge's integral over a width h, by its jump. */
-            .jump_weight = width * width / 12.0,
-        };
-    }
-}

@@ -60,7 +60,4 @@ int ig_refinement_split(ig_refinement *refinement, size_t most);
 /* Writes the trapezoid's weights of every mesh. */
 void ig_refinement_weigh(ig_refinement *refinement);
 
-/* What each node of a path contributes to its sums, ret_weights (count). */
-void ig_sum_weights(const ig_nodes *nodes, ig_weights *ret_weights);
-
 #endif

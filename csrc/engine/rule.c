@@ -104,6 +104,19 @@ void ig_trapezoid_half_weights(const double *alphas, size_t count, double *ret_h
     trapezoid(alphas, count, 2, ret_half_weights);
 }
 
+void ig_sum_weights(const ig_nodes *nodes, ig_weights *ret_weights)
+{
+    for (size_t k = 0; k < nodes->count; k++) {
+        const double width = k ? nodes->alphas[k] - nodes->alphas[k - 1] : 0.0;
+        ret_weights[k] = (ig_weights){
+            .weight = nodes->weights[k],
+            .half_weight = nodes->half_weights ? nodes->half_weights[k] : 0.0,
+            /* The variance of a Brownian bridge's integral over a width h, by its jump. */
+            .jump_weight = width * width / 12.0,
+        };
+    }
+}
+
 ig_expectation ig_trapezoid_expectation(const double *alphas, size_t count,
                                         const double *jump_norms)
 {

@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#include "backend.h"
+
 typedef enum { IG_TRAPEZOID, IG_MIDPOINT, IG_LEFT, IG_RIGHT, IG_GAUSS_LEGENDRE } ig_rule;
 
 /* How many nodes a rule of `steps` intervals has: steps + 1 for the trapezoid, else steps. */
@@ -35,6 +37,9 @@ typedef struct {
     const double *half_weights; /* NULL: the rule has no error estimate */
 } ig_nodes;
 
+/* What each node of a path contributes to its sums, ret_weights (count). */
+void ig_sum_weights(const ig_nodes *nodes, ig_weights *ret_weights);
+
 /* What the squares of T's error and of T - T_half are expected to be, up to a common factor.
  *
  * Along the path the gradient of a ReLU network moves like Brownian motion (measured), so that
@@ -48,6 +53,17 @@ typedef struct {
 typedef struct {
     double error, difference;
 } ig_expectation;
+
+/* part / of, where nothing over nothing is nothing. */
+static inline double ig_relative(double part, double of)
+{
+    return part == 0.0 ? 0.0 : part / of;
+}
+
+static inline ig_expectation ig_expectation_sum(ig_expectation a, ig_expectation b)
+{
+    return (ig_expectation){a.error + b.error, a.difference + b.difference};
+}
 
 ig_expectation ig_trapezoid_expectation(const double *alphas, size_t count,
                                         const double *jump_norms);

@@ -1,0 +1,46 @@
+/* work.h - what the images of one request share: the path store, weights, scratch.
+ *
+ *     ig_work work;
+ *     if (ig_work_set_up(&work, backend, model, &request, &result, &error) == IG_OK) ...
+ *     ig_work_tear_down(&work); // in any case
+ *
+ * It borrows the request, the result and the model, and owns the rest.
+ */
+#ifndef INTGRAD_WORK_H
+#define INTGRAD_WORK_H
+
+#include "integrate.h"
+
+typedef struct {
+    const ig_request *request;
+    ig_result *result;
+    const ig_path_store *store;
+    ig_paths *paths;
+    size_t size, pixels; /* values and pixels of a picture */
+    int has_estimate;    /* there is a T_half */
+    int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
+    ig_weights *weights; /* of the given nodes */
+    /* Scratch. */
+    double *jump_norms;              /* of a path on the given nodes */
+    ig_sums sums;                    /* of a path */
+    double *pixel_means;             /* a value for every pixel */
+    ig_norms *norms;                 /* (T) */
+    const ig_weights **path_weights; /* (M) */
+} ig_work;
+
+ig_status ig_work_set_up(ig_work *work, const ig_backend *backend, ig_model *model,
+                         const ig_request *request, ig_result *result, ig_error *error);
+void ig_work_tear_down(ig_work *work);
+
+static inline const float *ig_image_of(const ig_work *work, size_t image)
+{
+    return work->request->images + image * work->size;
+}
+
+static inline const float *ig_baseline_of(const ig_work *work, size_t image, size_t baseline)
+{
+    const size_t set = work->request->baselines_are_shared ? 0 : image;
+    return work->request->baselines + (set * work->request->baseline_count + baseline) * work->size;
+}
+
+#endif
