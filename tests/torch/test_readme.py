@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import demo_files
+import numpy as np
 import pytest
-from small_models import Smooth
+from small_models import FACTS, SIZE, Smooth
 
 import intgrad
 
@@ -26,14 +27,24 @@ def test_ten_lines(kitchen_archive, demo_wheel, tmp_path, monkeypatch, capsys):
     assert names["heat"].shape == (299, 299)
 
 
+def test_tolerance_and_many_images():
+    model = intgrad.load_model(Smooth(), **FACTS)
+    photographs = np.random.default_rng(0).uniform(0, 255, (3, *SIZE, 3))
+    names = {"intgrad": intgrad, "model": model, "image": photographs[0]}
+    names["photographs"] = iter(photographs)
+    exec(BLOCKS[1], names)
+    assert names["info"].evaluations == 51
+    assert list(names["photographs"]) == []
+
+
 def test_own_module():
     names = {"intgrad": intgrad, "module": Smooth()}
-    exec(BLOCKS[1], names)
+    exec(BLOCKS[2], names)
     assert names["model"].input_size == (224, 224)
 
 
 def test_every_block_is_tested():
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)\)", README))
