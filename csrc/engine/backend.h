@@ -87,15 +87,24 @@ typedef struct {
     ig_weights weights; /* unused where the path is retained */
 } ig_point;
 
-/* What the sums of a path are written to: each (T, H, W, C) doubles but the last, which is
- * (T, H, W), owned by the caller. `half` and both jumps are NULL where the store was created
- * without them. With J the gradient less that at the node before: */
+/* What the sums of a path are written to: each (T, H, W, C) but pixel_jumps, which is (T, H, W),
+ * owned by the caller. All but `sum` are NULL where the store was created without them. With J the
+ * gradient less that at the node before: */
 typedef struct {
     double *sum;         /* sum of weight * gradient */
     double *half;        /* sum of half_weight * gradient */
     double *jumps;       /* sum of jump_weight * J^2 */
     double *pixel_jumps; /* sum of jump_weight * (channel mean of J * (image - baseline))^2 */
+    float *gradient;     /* the gradient at the node of alpha 1, which the path must have */
 } ig_sums;
+
+/* Squared norms of the attributions that retained paths add up to, for one target. With T the sum
+ * over the paths of (image - baseline) * (sum of weight * gradient), and T_half the same of
+ * half_weight: */
+typedef struct {
+    double square;            /* ||T||^2 */
+    double difference_square; /* ||T - T_half||^2 */
+} ig_norms;
 
 typedef struct {
     ig_shape shape;
@@ -103,6 +112,7 @@ typedef struct {
     ig_output output;
     int with_half;
     int with_jumps;
+    int with_gradient;
 } ig_paths_config;
 
 typedef struct {
@@ -122,6 +132,10 @@ typedef struct {
     /* ||(g[k+1] - g[k]) * (image - baseline)|| over all targets, between the retained nodes in
      * the order of their alphas: one double fewer than the path has nodes. */
     ig_status (*jump_norms)(ig_paths *paths, size_t path, double *ret_norms, ig_error *error);
+    /* What the n retained paths of one image come to together: ret_norms (T). weights[k] are those
+     * of path k, one for each of its nodes in the order of their alphas. */
+    ig_status (*assess)(ig_paths *paths, const size_t *members, const ig_weights *const *weights,
+                        size_t n, ig_norms *ret_norms, ig_error *error);
     /* The sums of a path. `weights`, one for each node in the order of alphas, where the path is
      * retained; NULL where it was streamed. */
     ig_status (*read)(ig_paths *paths, size_t path, const ig_weights *weights, ig_sums ret_sums,
@@ -155,6 +169,11 @@ typedef struct {
     void (*destroy)(ig_model *model);
     /* NULL: the engine's host store over `gradients` is used. */
     const ig_path_store *paths;
+    /* Runs `gradients` on n black pictures: *ret_peak is how many bytes of the device's memory it
+     * took at the most beyond what was held before, *ret_free how many could be had now. Both are
+     * 0, or the entry is NULL, where the device does not tell, as a CPU. */
+    ig_status (*memory)(ig_model *model, ig_shape shape, size_t n, size_t *ret_peak,
+                        size_t *ret_free, ig_error *error);
 } ig_backend;
 
 #ifdef __cplusplus

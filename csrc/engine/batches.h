@@ -35,4 +35,9 @@ ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t cou
  * returns 0 if n is 1 and nothing can be done. */
 int ig_halve_batch(const ig_backend *backend, ig_model *model, size_t n, size_t *batch_size);
 
+/* The largest batch that a device's memory holds, with a margin, but at most `limit`; 0 where the
+ * device does not tell. Runs one batch of 1 and one of 2: memory grows by the same for each. */
+ig_status ig_fitting_batch(const ig_backend *backend, ig_model *model, ig_shape shape, size_t limit,
+                           size_t *ret_batch_size, ig_error *error);
+
 #endif
