@@ -315,7 +315,7 @@ static ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weig
 {
     (void)error;
     const path *slot = &paths->paths[index];
-    const ig_sums sums = slot->retain ? (ig_sums){NULL, NULL, NULL, NULL} : slot->sums;
+    const ig_sums sums = slot->retain ? (ig_sums){0} : slot->sums;
     copy_sum(sums.sum, paths->count, ret_sums.sum);
     copy_sum(sums.half, paths->count, ret_sums.half);
     copy_sum(sums.jumps, paths->count, ret_sums.jumps);

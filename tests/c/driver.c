@@ -125,7 +125,7 @@ static const int64_t targets[4] = {0, 2, 1, 0};
 static void test_retained_path(void)
 {
     ig_model model = {.largest_batch = 100, .calls_left = -1};
-    const ig_paths_config config = {shape, 2, IG_LOGIT, 1, 1};
+    const ig_paths_config config = {shape, 2, IG_LOGIT, 1, 1, 0};
     const double alphas[5] = {0.0, 0.125, 0.25, 0.5, 1.0};
     const size_t order[5] = {0, 4, 3, 1, 2};
     double weights[5], half[5], values[10], norms[4];
@@ -149,8 +149,8 @@ static void test_retained_path(void)
         }
         CHECK(store->evaluate(paths, points, 2, values, &done, &point, &error) == IG_OK);
         CHECK(store->evaluate(paths, points + 2, 3, values + 4, &done, &point, &error) == IG_OK);
-        const ig_sums ret = {sums[retain][0], sums[retain][1], sums[retain][2],
-                             pixel_jumps[retain]};
+        const ig_sums ret = {sums[retain][0], sums[retain][1], sums[retain][2], pixel_jumps[retain],
+                             NULL};
         CHECK(store->read(paths, path, retain ? all : NULL, ret, &error) == IG_OK);
         if (retain)
             CHECK(store->jump_norms(paths, path, norms, &error) == IG_OK);
