@@ -60,7 +60,11 @@ def load_model(
         For a callable only, and needed there: which output it returns and differentiates.
     precision : {"ieee", "tf32", "bfloat16"}
         "ieee" is float32 throughout. "bfloat16" on a CPU took 0.57 of the time and made
-        attributions 22 % off, which fewer steps in float32 beat. "tf32" needs CUDA.
+        attributions 22 % off, which fewer steps in float32 beat. "tf32" needs CUDA: products of
+        float32 with 10-bit mantissas. Torch's switches for it are those of the whole process. While
+        a CUDA model runs they are set as it needs them, "ieee" or not, and afterwards they are what
+        they were; other threads that use torch see them change, and models that need them
+        otherwise wait.
     sha256 : str, optional
         Hex digest that the archive must have.
 
@@ -115,7 +119,13 @@ def load_model(
     device_name = check_device(device, precision)
     gives_probabilities = facts.scores == "probabilities"
     handle = torch_backend.load(
-        archive, device_name, scale, offset, gives_probabilities, precision == "bfloat16"
+        archive,
+        device_name,
+        scale,
+        offset,
+        gives_probabilities,
+        precision,
+        _keeps_paths_on_device(device_name),
     )
     findings = probe(handle, name, facts.input_size, facts.scores, precision)
     if not findings.takes_batches:
@@ -135,6 +145,11 @@ def load_model(
     )
     model._check_labels()
     return model
+
+
+def _keeps_paths_on_device(device: str) -> bool:
+    """Say whether sums along paths stay on the device; tests and benchmarks say otherwise."""
+    return device.startswith("cuda")
 
 
 @dataclass(frozen=True)
