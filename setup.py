@@ -82,8 +82,11 @@ def core_extension() -> Extension:
 def torch_extension(torch: Torch) -> Extension:
     return Extension(
         "intgrad._torch",
-        sources=["csrc/binding/torch_module.cpp", "csrc/torch/torch_backend.cpp"],
-        depends=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/**/*.h")),
+        sources=[
+            "csrc/binding/torch_module.cpp",
+            *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/torch/*.cpp")),
+        ],
+        depends=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/**/*.h*")),
         language="c++",
         define_macros=[("_GLIBCXX_USE_CXX11_ABI", str(torch.cxx11_abi))],
         extra_compile_args=[

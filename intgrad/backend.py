@@ -61,8 +61,16 @@ def import_backend() -> Any:
     return importlib.import_module("intgrad._torch")
 
 
-def check_device(device: Any, precision: str) -> str:
-    """Return the device's name, or raise a ValueError; None is CUDA where there is one."""
+def check_devices(device: Any, precision: str) -> list[str]:
+    """Return the names of one device or several, or raise a ValueError."""
+    devices = list(device) if isinstance(device, list | tuple) else [device]
+    if not devices:
+        raise ValueError(f"device must name at least one device, got {device!r}")
+    return [_check_device(each, precision) for each in devices]
+
+
+def _check_device(device: Any, precision: str) -> str:
+    """Check one device; None is CUDA where there is one."""
     import torch
 
     if device is None:
@@ -78,10 +86,8 @@ def check_device(device: Any, precision: str) -> str:
             f"device {device!r} was asked for, and torch {torch.__version__} sees"
             f" {torch.cuda.device_count()} CUDA devices"
         )
-    if precision == "tf32":
-        if checked.type == "cpu":
-            raise ValueError("precision='tf32' needs a CUDA device, and the device is the CPU")
-        raise NotImplementedError("precision='tf32' is not there yet; use 'ieee'")
+    if precision == "tf32" and checked.type == "cpu":
+        raise ValueError("precision='tf32' needs a CUDA device, and the device is the CPU")
     return str(checked)
 
 

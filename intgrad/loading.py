@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core
 from .archive import check_archive
-from .backend import check_device, import_backend, is_module, serialise
+from .backend import check_devices, import_backend, is_module, serialise
 from .images import check_size
 from .model import OUTPUTS, Model, Output, Precision
 from .probe import probe
@@ -44,8 +44,9 @@ def load_model(
         explained in evaluation mode, the module itself is left as it is; or a callable
         `f(batch, targets) -> (scores (n, K), gradients of scores[i, targets[i]] (n, H, W, C))`
         on (n, H, W, C) float32 pixels and (n,) int64 classes.
-    device : str or torch.device, optional
-        `"cpu"`, `"cuda"` or `"cuda:1"`; CUDA if there is one, else the CPU, if None.
+    device : str, torch.device or list of them, optional
+        `"cpu"`, `"cuda"` or `"cuda:1"`; CUDA if there is one, else the CPU, if None. Several, as
+        `["cuda:0", "cuda:1"]`, get a copy of the model each and share the images of a batch.
     preprocess : {"xception", "imagenet", "none"} or (scale, offset), optional
         What turns pixels 0..255 into what the model was trained on: x / 127.5 - 1; (x / 255 -
         mean) / std; nothing; x * scale + offset, numbers or one per channel. Needed unless the
@@ -60,7 +61,11 @@ def load_model(
         For a callable only, and needed there: which output it returns and differentiates.
     precision : {"ieee", "tf32", "bfloat16"}
         "ieee" is float32 throughout. "bfloat16" on a CPU took 0.57 of the time and made
-        attributions 22 % off, which fewer steps in float32 beat. "tf32" needs CUDA.
+        attributions 22 % off, which fewer steps in float32 beat. "tf32" needs CUDA: products of
+        float32 with 10-bit mantissas. Torch's switches for it are those of the whole process. While
+        a CUDA model runs they are set as it needs them, "ieee" or not, and afterwards they are what
+        they were; other threads that use torch see them change, and models that need them
+        otherwise wait.
     sha256 : str, optional
         Hex digest that the archive must have.
 
@@ -112,19 +117,27 @@ def load_model(
         facts = _given_facts(name, preprocess, size, scores)
         archive = serialise(source, facts.input_size)
     torch_backend = import_backend()
-    device_name = check_device(device, precision)
-    gives_probabilities = facts.scores == "probabilities"
-    handle = torch_backend.load(
-        archive, device_name, scale, offset, gives_probabilities, precision == "bfloat16"
-    )
-    findings = probe(handle, name, facts.input_size, facts.scores, precision)
+    devices = check_devices(device, precision)
+    handles = [
+        torch_backend.load(
+            archive,
+            each,
+            scale,
+            offset,
+            facts.scores == "probabilities",
+            precision,
+            _keeps_paths_on_device(each),
+        )
+        for each in devices
+    ]
+    findings = probe(handles[0], name, facts.input_size, facts.scores, precision)
     if not findings.takes_batches:
         warnings.warn(
             f"{name} takes one image at a time, so that the batch size is 1", stacklevel=2
         )
     model = Model(
-        handle,
-        device=device_name,
+        handles,
+        device=", ".join(devices),
         input_size=facts.input_size,
         channels=findings.channels,
         labels=names or facts.labels,
@@ -135,6 +148,11 @@ def load_model(
     )
     model._check_labels()
     return model
+
+
+def _keeps_paths_on_device(device: str) -> bool:
+    """Say whether sums along paths stay on the device; tests and benchmarks say otherwise."""
+    return device.startswith("cuda")
 
 
 @dataclass(frozen=True)
@@ -173,7 +191,7 @@ def _wrap_callable(
             f" output= one of {', '.join(OUTPUTS)}, got {output!r}"
         )
     return Model(
-        _core.callable_model(source),
+        [_core.callable_model(source)],
         device="callable",
         input_size=input_size,
         channels=None,

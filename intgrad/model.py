@@ -26,7 +26,7 @@ class Model:
     Attributes
     ----------
     device : str
-        `"cpu"`, `"cuda:0"`, or `"callable"`.
+        `"cpu"`, `"cuda:0"`, `"cuda:0, cuda:1"`, or `"callable"`.
     input_size : (int, int) or None
         Height and width that images must have; None if the model takes any.
     labels : tuple of str or None
@@ -39,7 +39,7 @@ class Model:
 
     def __init__(
         self,
-        handle: Any,
+        handles: Sequence[Any],
         *,
         device: str,
         input_size: tuple[int, int] | None,
@@ -50,10 +50,9 @@ class Model:
         scores: str,
         callable_output: Output | None = None,
         takes_batches: bool = True,
-        replicas: Sequence[Any] = (),
     ) -> None:
-        self._handle = handle
-        self._handles = (handle, *replicas)  # one for each device
+        self._handle = handles[0]
+        self._handles = tuple(handles)  # one for each device
         self._fitting: dict[tuple[int, ...], int] = {}
         self._channels = channels
         self._scores = scores

@@ -2,6 +2,7 @@
 // neither torch nor NumPy; torch must be imported before it, so that libtorch is there to bind to.
 #include "handle.h"
 
+#include <cstring>
 #include <vector>
 
 #include "../torch/torch_backend.h"
@@ -25,24 +26,41 @@ bool to_floats(PyObject *sequence, std::vector<float> &values)
     return !PyErr_Occurred();
 }
 
+// Which of the names that Python knows precisions by; false with an exception set.
+bool to_precision(const char *name, ig_precision *ret_precision)
+{
+    const char *names[] = {"ieee", "tf32", "bfloat16"};
+    for (const ig_precision each : {IG_IEEE, IG_TF32, IG_BFLOAT16}) {
+        *ret_precision = each;
+        if (std::strcmp(name, names[each]) == 0)
+            return true;
+    }
+    PyErr_Format(PyExc_ValueError, "unknown precision '%s'", name);
+    return false;
+}
+
 PyDoc_STRVAR(
     load_doc,
-    "load(archive, device, scale, offset, gives_probabilities, bfloat16)\n--\n\n"
+    "load(archive, device, scale, offset, gives_probabilities, precision, device_paths)\n--\n\n"
     "A model handle over the bytes of a TorchScript archive; scale and offset are equally\n"
-    "long sequences, empty where the graph does its own preprocessing.");
+    "long sequences, empty where the graph does its own preprocessing. With device_paths,\n"
+    "sums along paths stay on the device.");
 
 PyObject *torch_load(PyObject *module, PyObject *args)
 {
     Py_buffer archive;
     const char *device;
     PyObject *scale_object, *offset_object;
-    int gives_probabilities, bfloat16;
-    if (!PyArg_ParseTuple(args, "y*sOOpp", &archive, &device, &scale_object, &offset_object,
-                          &gives_probabilities, &bfloat16))
+    int gives_probabilities, device_paths;
+    const char *precision_name;
+    if (!PyArg_ParseTuple(args, "y*sOOpsp", &archive, &device, &scale_object, &offset_object,
+                          &gives_probabilities, &precision_name, &device_paths))
         return nullptr;
     PyObject *handle = nullptr;
     std::vector<float> scale, offset;
-    if (to_floats(scale_object, scale) && to_floats(offset_object, offset)) {
+    ig_precision precision;
+    if (to_floats(scale_object, scale) && to_floats(offset_object, offset) &&
+        to_precision(precision_name, &precision)) {
         const ig_torch_options options = {
             archive.buf,
             static_cast<size_t>(archive.len),
@@ -51,7 +69,7 @@ PyObject *torch_load(PyObject *module, PyObject *args)
             offset.data(),
             scale.size(),
             gives_probabilities,
-            bfloat16,
+            precision,
         };
         ig_model *model = nullptr;
         ig_error error;
@@ -60,7 +78,7 @@ PyObject *torch_load(PyObject *module, PyObject *args)
         status = ig_torch_load(&options, &model, &error);
         Py_END_ALLOW_THREADS
         if (status == IG_OK)
-            handle = ig_handle_new(ig_torch_backend(), model);
+            handle = ig_handle_new(ig_torch_backend(device_paths), model);
         else
             ig_raise(&error, static_cast<State *>(PyModule_GetState(module))->model_error);
     }

@@ -254,6 +254,7 @@ static ig_status check_finite(const ig_paths *paths, size_t n, size_t *ret_point
             return ig_fail(error, IG_MODEL_FAILED, "the model's gradient holds %g",
                            (double)gradient[at]);
     }
+    *ret_point = n;
     return IG_OK;
 }
 

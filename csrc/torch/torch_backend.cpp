@@ -1,39 +1,29 @@
-// torch_backend.cpp - the only file that includes torch: a TorchScript archive behind backend.h.
+// torch_backend.cpp - a TorchScript archive behind backend.h.
 //
 // Speed comes from four things (benchmarks/compare.py measures them): the graph is frozen, which
 // folds every batch norm into its convolution; parameters carry no gradients; pictures stay NHWC,
 // which is torch's channels-last layout, so that nothing is transposed; and the JIT's profiling
 // executor is off, so that the first call is as fast as the last.
-#include "torch_backend.h"
+#include "torch_model.hpp"
 
-#include <ATen/Context.h>
+#include "precision.hpp"
+
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
-#include <c10/util/Exception.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/variable.h>
-#include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/passes/graph_rewrite_helper.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
-#include <atomic>
+#include <cstdio>
 #include <cstring>
 #include <memory>
-#include <mutex>
-#include <new>
-#include <string>
 #include <utility>
-#include <vector>
 
-struct ig_model {
-    torch::jit::Module module;
-    at::Device device = at::kCPU;
-    at::ScalarType precision = at::kFloat;
-    at::Tensor scale, offset; // (1, C, 1, 1) or (1), undefined where the graph preprocesses
-    bool gives_probabilities = false;
-    std::atomic<int64_t> num_classes{0}; // 0 until it has run once
-};
+namespace ig_torch
+{
 
 namespace
 {
@@ -52,91 +42,24 @@ std::string last_line(const std::string &text)
 
 bool is_memory_message(const std::string &text)
 {
-    // The CPU allocator raises a plain c10::Error, and the interpreter rewraps what it catches.
-    return text.find("can't allocate memory") != std::string::npos ||
-           text.find("out of memory") != std::string::npos;
-}
-
-ig_status fail(ig_error *error, const std::string &text)
-{
-    if (is_memory_message(text))
-        return ig_fail(error, IG_NO_MEMORY, "%s", last_line(text).c_str());
-    return ig_fail(error, IG_MODEL_FAILED, "the model failed: %s", last_line(text).c_str());
-}
-
-// Runs `body`, which returns an ig_status, and lets no exception out.
-template <typename Body>
-ig_status guarded(ig_error *error, const Body &body) noexcept
-{
-    try {
-        return body();
-    } catch (const c10::OutOfMemoryError &e) {
-        return ig_fail(error, IG_NO_MEMORY, "%s", last_line(e.what_without_backtrace()).c_str());
-    } catch (const std::bad_alloc &) {
-        return ig_fail(error, IG_NO_MEMORY, "out of memory in the model");
-    } catch (const c10::Error &e) {
-        return fail(error, e.what_without_backtrace());
-    } catch (const std::exception &e) {
-        return fail(error, e.what());
-    } catch (...) {
-        return ig_fail(error, IG_MODEL_FAILED, "the model failed for an unknown reason");
-    }
+    for (const char *part : {"can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"})
+        if (text.find(part) != std::string::npos)
+            return true;
+    return false;
 }
 
 // ---- Precision ---------------------------------------------------------------------------------
 
-// On CUDA torch computes float32 convolutions in TF32 unless told otherwise, by switches of the
-// whole process. While one of our calls runs they are off, and then what they were before; calls
-// that overlap share one saved state.
-class IeeeGuard
+Turnstile<Tf32Switches> &turnstile()
 {
-  public:
-    explicit IeeeGuard(const at::Device &device) : active_(device.is_cuda())
-    {
-        if (!active_)
-            return;
-        const std::lock_guard<std::mutex> lock(mutex());
-        if (users()++ == 0) {
-            saved() = {at::globalContext().allowTF32CuDNN(), at::globalContext().allowTF32CuBLAS()};
-            at::globalContext().setAllowTF32CuDNN(false);
-            at::globalContext().setAllowTF32CuBLAS(false);
-        }
-    }
-    ~IeeeGuard()
-    {
-        if (!active_)
-            return;
-        const std::lock_guard<std::mutex> lock(mutex());
-        if (--users() == 0) {
-            at::globalContext().setAllowTF32CuDNN(saved().first);
-            at::globalContext().setAllowTF32CuBLAS(saved().second);
-        }
-    }
-    IeeeGuard(const IeeeGuard &) = delete;
-    IeeeGuard &operator=(const IeeeGuard &) = delete;
-
-  private:
-    static std::mutex &mutex()
-    {
-        static std::mutex instance;
-        return instance;
-    }
-    static int &users()
-    {
-        static int count = 0;
-        return count;
-    }
-    static std::pair<bool, bool> &saved()
-    {
-        static std::pair<bool, bool> flags;
-        return flags;
-    }
-    bool active_;
-};
+    static Turnstile<Tf32Switches> instance;
+    return instance;
+}
 
 // ---- Forward -----------------------------------------------------------------------------------
 
-// The caller's NHWC buffer seen as the NCHW tensor that models take; on the CPU nothing is copied.
+// The caller's NHWC buffer seen as the NCHW tensor that models take; on the CPU nothing is copied,
+// and elsewhere the copy is made when this returns, since the buffer is not pinned.
 at::Tensor view_pictures(const ig_model &model, const float *pixels, size_t n, ig_shape shape)
 {
     const auto nhwc =
@@ -144,7 +67,7 @@ at::Tensor view_pictures(const ig_model &model, const float *pixels, size_t n, i
                       {static_cast<int64_t>(n), static_cast<int64_t>(shape.height),
                        static_cast<int64_t>(shape.width), static_cast<int64_t>(shape.channels)},
                       at::kFloat);
-    return nhwc.permute({0, 3, 1, 2}).to(model.device);
+    return nhwc.to(model.device).permute({0, 3, 1, 2});
 }
 
 // What goes into the graph. The affine map is linear, so that its derivative is its scale: it is
@@ -153,7 +76,7 @@ at::Tensor preprocess(const ig_model &model, const at::Tensor &pictures)
 {
     const auto input =
         model.scale.defined() ? pictures.mul(model.scale).add_(model.offset) : pictures;
-    return input.to(model.precision);
+    return input.to(model.precision == IG_BFLOAT16 ? at::kBFloat16 : at::kFloat);
 }
 
 // The graph's scores as F, (n, K) float32.
@@ -208,11 +131,6 @@ at::Tensor forward_only(ig_model &model, const float *pixels, size_t n, ig_shape
 
 // ---- Backward ----------------------------------------------------------------------------------
 
-// Picks of one backward pass: at most one a picture, since gradients of a batch's rows add up.
-struct Round {
-    std::vector<int64_t> rows, targets, places; // places: where in the caller's list
-};
-
 std::vector<Round> split_into_rounds(const ig_pick *picks, size_t m)
 {
     std::vector<Round> rounds;
@@ -235,24 +153,6 @@ at::Tensor index_tensor(std::vector<int64_t> &values, const at::Device &device)
         .to(device);
 }
 
-// Writes the gradient of one round, an NCHW tensor in channels-last layout, straight into the
-// caller's NHWC pictures.
-void store_gradient(const ig_model &model, const Round &round, at::Tensor gradient, ig_shape shape,
-                    float *ret_gradients)
-{
-    const auto size = static_cast<int64_t>(ig_shape_size(shape));
-    if (model.scale.defined())
-        gradient = gradient.to(at::kFloat).mul(model.scale);
-    for (size_t j = 0; j < round.rows.size(); j++) {
-        auto place =
-            at::from_blob(ret_gradients + round.places[j] * size,
-                          {static_cast<int64_t>(shape.height), static_cast<int64_t>(shape.width),
-                           static_cast<int64_t>(shape.channels)},
-                          at::kFloat);
-        place.copy_(gradient[round.rows[j]].permute({1, 2, 0}));
-    }
-}
-
 ig_status check_targets(const ig_pick *picks, size_t m, int64_t num_classes, ig_error *error)
 {
     for (size_t j = 0; j < m; j++)
@@ -263,33 +163,17 @@ ig_status check_targets(const ig_pick *picks, size_t m, int64_t num_classes, ig_
     return IG_OK;
 }
 
-ig_status run_gradients(ig_model &model, const float *pixels, size_t n, ig_shape shape,
-                        const ig_pick *picks, size_t m, ig_output output, float *ret_values,
-                        float *ret_gradients, ig_error *error)
+// Writes what a round gave to the caller's buffers.
+void store_round(const Round &round, ig_shape shape, float *ret_values, float *ret_gradients)
 {
-    const at::AutoGradMode grad(true);
-    auto input = preprocess(model, view_pictures(model, pixels, n, shape)).detach();
-    input.requires_grad_(true);
-    const auto scores = forward(model, input, output);
-    TORCH_CHECK(scores.requires_grad(), "the scores have no gradient path to the image");
-    const ig_status status = check_targets(picks, m, scores.size(1), error);
-    if (status != IG_OK)
-        return status;
-    auto rounds = split_into_rounds(picks, m);
-    for (size_t r = 0; r < rounds.size(); r++) {
-        auto &round = rounds[r];
-        const auto picked = scores.index({index_tensor(round.rows, scores.device()),
-                                          index_tensor(round.targets, scores.device())});
-        const bool more = r + 1 < rounds.size();
-        const auto gradient = torch::autograd::grad({picked}, {input}, {at::ones_like(picked)},
-                                                    more, false, /*allow_unused=*/true)[0];
-        TORCH_CHECK(gradient.defined(), "the scores have no gradient path to the image");
-        const auto values = picked.detach().to(at::kCPU).contiguous();
-        for (size_t j = 0; j < round.places.size(); j++)
-            ret_values[round.places[j]] = values.data_ptr<float>()[j];
-        store_gradient(model, round, gradient, shape, ret_gradients);
+    const auto size = static_cast<int64_t>(ig_shape_size(shape));
+    const auto values = round.values.to(at::kCPU).contiguous();
+    for (size_t j = 0; j < round.rows.size(); j++) {
+        const auto gradient = round.gradients[round.rows[j]];
+        at::from_blob(ret_gradients + round.places[j] * size, gradient.sizes(), at::kFloat)
+            .copy_(gradient);
+        ret_values[round.places[j]] = values.data_ptr<float>()[j];
     }
-    return IG_OK;
 }
 
 // ---- Loading -----------------------------------------------------------------------------------
@@ -325,10 +209,18 @@ at::Tensor affine_tensor(const float *values, size_t count, const at::Device &de
     return tensor.view({1, static_cast<int64_t>(count), 1, 1}).to(device);
 }
 
+// A trace holds torch's TF32 switch of the day it was made, as an argument of its convolutions; the
+// plain operators that they are made here ask the switch of the day they run.
+void follow_switches(torch::jit::Module &module)
+{
+    auto graph = module.get_method("forward").graph();
+    torch::jit::graph_rewrite_helper::replaceConvolutionWithAtenConv(graph);
+}
+
 std::unique_ptr<ig_model> load(const ig_torch_options &options)
 {
-    const at::Device device(options.device);
-    const auto precision = options.bfloat16 ? at::kBFloat16 : at::kFloat;
+    // "cuda" is whichever is current: its index is needed, should another be current later.
+    const at::Device device = at::empty({0}, at::Device(options.device)).device();
     auto module = torch::jit::load(
         std::make_shared<MemoryReader>(options.archive, options.archive_size), device);
     module.eval();
@@ -337,12 +229,13 @@ std::unique_ptr<ig_model> load(const ig_torch_options &options)
         if (parameter.dim() == 4)
             parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
     }
-    if (options.bfloat16)
-        module.to(device, precision);
+    if (options.precision == IG_BFLOAT16)
+        module.to(device, at::kBFloat16);
     auto model = std::make_unique<ig_model>();
     model->module = torch::jit::freeze(module);
+    follow_switches(model->module);
     model->device = device;
-    model->precision = precision;
+    model->precision = options.precision;
     model->gives_probabilities = options.gives_probabilities != 0;
     if (options.affine_count) {
         model->scale = affine_tensor(options.scale, options.affine_count, device);
@@ -351,14 +244,47 @@ std::unique_ptr<ig_model> load(const ig_torch_options &options)
     return model;
 }
 
+// ---- Memory ------------------------------------------------------------------------------------
+
+// Runs `gradients` on n black pictures and compares the allocator's books. The peak is a mark that
+// torch keeps for the whole process: torch.cuda.max_memory_allocated() starts from here again.
+ig_status measure_memory(ig_model &model, ig_shape shape, size_t n, size_t *ret_peak,
+                         size_t *ret_free, ig_error *error)
+{
+    ig_status status;
+    const auto aggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    const auto index = model.device.index();
+    auto *allocator = c10::getDeviceAllocator(model.device.type());
+    allocator->resetPeakStats(index);
+    const auto held = allocator->getDeviceStats(index).allocated_bytes[aggregate].current;
+    {
+        std::vector<ig_pick> picks;
+        for (size_t row = 0; row < n; row++)
+            picks.push_back({row, 0});
+        const auto black =
+            at::zeros({static_cast<int64_t>(n), static_cast<int64_t>(shape.height),
+                       static_cast<int64_t>(shape.width), static_cast<int64_t>(shape.channels)},
+                      at::TensorOptions(model.device).dtype(at::kFloat));
+        std::vector<Round> rounds;
+        status = differentiate(model, black.permute({0, 3, 1, 2}), picks.data(), n, IG_SOFTMAX,
+                               rounds, error);
+    }
+    const auto stats = allocator->getDeviceStats(index);
+    const auto allocated = stats.allocated_bytes[aggregate];
+    const auto cached = stats.reserved_bytes[aggregate].current - allocated.current;
+    *ret_peak = static_cast<size_t>(allocated.peak - held);
+    *ret_free = allocator->getMemoryInfo(index).first + static_cast<size_t>(cached);
+    return status;
+}
+
 // ---- The table ---------------------------------------------------------------------------------
 
 ig_status describe(ig_model *model, ig_shape shape, ig_description *ret_description,
                    ig_error *error) noexcept
 {
     return guarded(error, [&] {
-        const torch::jit::GraphOptimizerEnabledGuard no_profiling(false);
         if (!model->num_classes) {
+            const CallScope scope(*model);
             const std::vector<float> black(ig_shape_size(shape), 0.0F);
             forward_only(*model, black.data(), 1, shape, IG_SOFTMAX);
         }
@@ -373,8 +299,7 @@ ig_status scores(ig_model *model, const float *pixels, size_t n, ig_shape shape,
                  float *ret_scores, ig_error *error) noexcept
 {
     return guarded(error, [&] {
-        const torch::jit::GraphOptimizerEnabledGuard no_profiling(false);
-        const IeeeGuard ieee(model->device);
+        const CallScope scope(*model);
         const auto values =
             forward_only(*model, pixels, n, shape, output).to(at::kCPU).contiguous();
         std::memcpy(ret_scores, values.data_ptr<float>(), values.nbytes());
@@ -387,16 +312,24 @@ ig_status gradients(ig_model *model, const float *pixels, size_t n, ig_shape sha
                     float *ret_gradients, ig_error *error) noexcept
 {
     return guarded(error, [&] {
-        const torch::jit::GraphOptimizerEnabledGuard no_profiling(false);
-        const IeeeGuard ieee(model->device);
-        return run_gradients(*model, pixels, n, shape, picks, m, output, ret_values, ret_gradients,
-                             error);
+        const CallScope scope(*model);
+        std::vector<Round> rounds;
+        const ig_status status = differentiate(*model, view_pictures(*model, pixels, n, shape),
+                                               picks, m, output, rounds, error);
+        for (const auto &round : rounds)
+            store_round(round, shape, ret_values, ret_gradients);
+        return status;
     });
 }
 
 void trim(ig_model *model) noexcept
 {
-    (void)model;
+    ig_error ignored; // whoever retries will see for himself whether this helped
+    guarded(&ignored, [&] {
+        if (!model->device.is_cpu())
+            c10::getDeviceAllocator(model->device.type())->emptyCache();
+        return IG_OK;
+    });
 }
 
 void destroy(ig_model *model) noexcept
@@ -404,22 +337,94 @@ void destroy(ig_model *model) noexcept
     delete model;
 }
 
-const ig_backend torch_backend = {
-    IG_ABI_VERSION, sizeof(ig_backend), describe, scores, gradients, trim, destroy, nullptr, nullptr,
-};
+ig_status memory(ig_model *model, ig_shape shape, size_t n, size_t *ret_peak, size_t *ret_free,
+                 ig_error *error) noexcept
+{
+    *ret_peak = *ret_free = 0;
+    return guarded(error, [&] {
+        const CallScope scope(*model);
+        return model->device.is_cpu() ? IG_OK
+                                      : measure_memory(*model, shape, n, ret_peak, ret_free, error);
+    });
+}
+
+constexpr ig_backend table(const ig_path_store *paths)
+{
+    return {IG_ABI_VERSION, sizeof(ig_backend), describe, scores, gradients, trim, destroy, paths,
+            memory};
+}
+
+const ig_backend on_host = table(nullptr);
+const ig_backend on_device = table(&device_paths);
 
 } // namespace
+
+// ---- What torch_paths.cpp needs too ------------------------------------------------------------
+
+ig_status fail(ig_error *error, const std::string &text, bool no_memory)
+{
+    if (no_memory || is_memory_message(text))
+        return ig_fail(error, IG_NO_MEMORY, "%s", last_line(text).c_str());
+    return ig_fail(error, IG_MODEL_FAILED, "the model failed: %s", last_line(text).c_str());
+}
+
+CallScope::CallScope(const ig_model &model) : switches_(model.device.is_cuda())
+{
+    if (switches_)
+        turnstile().enter(model.precision == IG_TF32);
+}
+
+CallScope::~CallScope()
+{
+    if (switches_)
+        turnstile().leave();
+}
+
+ig_status differentiate(ig_model &model, const at::Tensor &pictures, const ig_pick *picks, size_t m,
+                        ig_output output, std::vector<Round> &ret_rounds, ig_error *error)
+{
+    const at::AutoGradMode grad(true);
+    auto rounds = split_into_rounds(picks, m);
+    // Before the forward pass, because a copy from host memory waits for all that is queued.
+    std::vector<std::pair<at::Tensor, at::Tensor>> indices;
+    for (auto &round : rounds)
+        indices.emplace_back(index_tensor(round.rows, model.device),
+                             index_tensor(round.targets, model.device));
+    auto input = preprocess(model, pictures).detach();
+    input.requires_grad_(true);
+    const auto scores = forward(model, input, output);
+    TORCH_CHECK(scores.requires_grad(), "the scores have no gradient path to the image");
+    const ig_status status = check_targets(picks, m, scores.size(1), error);
+    if (status != IG_OK)
+        return status;
+    for (size_t r = 0; r < rounds.size(); r++) {
+        const auto picked = scores.index({indices[r].first, indices[r].second});
+        const bool more = r + 1 < rounds.size();
+        auto gradients = torch::autograd::grad({picked}, {input}, {at::ones_like(picked)}, more,
+                                               false, /*allow_unused=*/true)[0];
+        TORCH_CHECK(gradients.defined(), "the scores have no gradient path to the image");
+        gradients = gradients.to(at::kFloat);
+        if (model.scale.defined())
+            gradients = gradients.mul(model.scale);
+        rounds[r].values = picked.detach();
+        rounds[r].gradients = gradients.permute({0, 2, 3, 1});
+    }
+    ret_rounds = std::move(rounds);
+    return IG_OK;
+}
+
+} // namespace ig_torch
 
 extern "C" ig_status ig_torch_load(const ig_torch_options *options, ig_model **ret_model,
                                    ig_error *error)
 {
-    return guarded(error, [&] {
-        *ret_model = load(*options).release();
+    return ig_torch::guarded(error, [&] {
+        *ret_model = ig_torch::load(*options).release();
         return IG_OK;
     });
 }
 
-extern "C" const ig_backend *ig_torch_backend(void)
+extern "C" const ig_backend *ig_torch_backend(int device_paths)
 {
-    return &torch_backend;
+    return device_paths ? &ig_torch::on_device : &ig_torch::on_host;
 }

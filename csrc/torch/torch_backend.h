@@ -1,9 +1,10 @@
 /* torch_backend.h - loading a TorchScript archive as a backend (engine/backend.h).
  *
  *     ig_torch_options options = {.archive = bytes, .archive_size = n, .device = "cpu"};
+ *     const ig_backend *backend = ig_torch_backend(0);
  *     ig_model *model;
  *     if (ig_torch_load(&options, &model, &error) == IG_OK)
- *         ... ig_torch_backend()->scores(model, ...), ig_torch_backend()->destroy(model);
+ *         ... backend->scores(model, ...), backend->destroy(model);
  *
  * A plain C header. No tensor and no exception crosses it.
  */
@@ -16,6 +17,16 @@
 extern "C" {
 #endif
 
+/* What float32 is computed in. On CUDA torch decides between IEEE and TF32 by switches of the whole
+ * process: they are as the model wants them while one of its calls runs, and then again what they
+ * were. Calls of models that want them otherwise wait so long, and other users of torch in the
+ * process see them change. On a CPU nothing is switched, and TF32 is the same as IEEE. */
+typedef enum {
+    IG_IEEE,    /* float32 throughout */
+    IG_TF32,    /* products of 10-bit mantissas, on CUDA */
+    IG_BFLOAT16 /* weights and activations in bfloat16, gradients back in float32 */
+} ig_precision;
+
 typedef struct {
     /* The archive, borrowed for the call. It is code: load only what you trust. */
     const void *archive;
@@ -26,13 +37,16 @@ typedef struct {
     const float *scale, *offset;
     size_t affine_count;
     int gives_probabilities; /* the graph ends in a softmax */
-    int bfloat16;            /* weights and activations in bfloat16, gradients back in float32 */
+    ig_precision precision;
 } ig_torch_options;
 
-/* A new model, owned by the caller until ig_torch_backend()->destroy. */
+/* A new model, owned by the caller until `destroy`. */
 ig_status ig_torch_load(const ig_torch_options *options, ig_model **ret_model, ig_error *error);
 
-const ig_backend *ig_torch_backend(void);
+/* The functions of these models. With device_paths, gradients and their sums stay on the model's
+ * device until they are read; without, they are summed in host memory. Either works anywhere: the
+ * first is for devices whose memory is far, as a GPU's. */
+const ig_backend *ig_torch_backend(int device_paths);
 
 #ifdef __cplusplus
 }
