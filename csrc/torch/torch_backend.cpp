@@ -40,9 +40,11 @@ std::string last_line(const std::string &text)
     return text.substr(start == std::string::npos ? 0 : start + 1, end - start);
 }
 
+// The last is cuDNN's, when memory was too short for the workspace of every algorithm it tried.
 bool is_memory_message(const std::string &text)
 {
-    for (const char *part : {"can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"})
+    for (const char *part : {"can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED",
+                             "unable to find an engine to execute this computation"})
         if (text.find(part) != std::string::npos)
             return true;
     return false;
