@@ -361,12 +361,24 @@ def test_sha256_pins_the_file():
         ("cuda:99", "sees"),
         ("mps", "must be 'cpu', 'cuda' or 'cuda:N', got 'mps'"),
         ("gpu", "got 'gpu'"),
-        (["cpu"], r"got \['cpu'\]"),
+        (["cpu", "gpu"], "got 'gpu'"),
+        ([], r"at least one device, got \[\]"),
     ],
 )
 def test_devices(device, text):
     with pytest.raises(ValueError, match=text):
         load(GOOD, device=device)
+
+
+def test_a_batch_on_two_devices_is_that_on_one():
+    images = np.random.default_rng(0).uniform(0, 255, (5, *SIZE, 3))
+    one, two = load(GOOD), load(GOOD, device=["cpu", "cpu"])
+    assert two.device == "cpu, cpu"
+    for options in ({}, {"tolerance": 0.01}, {"targets": [[0, 1]] * 5, "steps": 3}):
+        expected = intgrad.integrated_gradients(one, images, output="logit", **options)
+        found = intgrad.integrated_gradients(two, images, output="logit", **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+    np.testing.assert_array_equal(two.predict(images), one.predict(images))
 
 
 def test_bfloat16_is_close_and_tf32_is_for_cuda():
