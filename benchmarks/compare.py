@@ -1,314 +1,149 @@
-"""Integrated Gradients of one photograph, ours against the others, side by side in one run.
+"""Integrated Gradients of as many points by us and by others, side by side in one run.
 
-    python benchmarks/compare.py [--repeats 5] [--steps 50] [--out FILE.json]
+    python benchmarks/compare.py [--model lite0 --images 64] [--device cuda] [--out FILE.json]
 
-Every contender is a process of its own that has loaded the demo's Xception and waits. In each
-round they run one after the other, so that what slows the machine slows them all; the medians are
-compared. The order turns from round to round, because memory that one has just given back costs
-the next one page faults. The first run of a process is its cold time; before each later one it
-runs a few points untimed, because what has lain idle for minutes may have been paged out. The peak
-memory is that process's.
+One photograph and 51 points of the demo's Xception unless told otherwise. Captum, PAIR's saliency
+and the expert's loop are tuned first. `--tensorflow PYTHON` names an interpreter with TensorFlow,
+which then runs the Keras example. harness.py says how it is timed.
 """
 
-import argparse
-import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
-import sys
+import contextlib
 import tempfile
-import time
 from pathlib import Path
 
+import contenders
+import harness
+import models
 import numpy as np
+import truth
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import demo_files  # noqa: E402
-
-CACHE = Path(os.environ.get("INTGRAD_CACHE", ROOT / ".cache"))
-FORK = 1
-BATCH_SIZES = (1, 2, 4, 8)  # that Captum is tuned over
-WARM_UP_STEPS = 3
-NAMES = {
-    "intgrad": "intgrad",
-    "captum": "Captum, default call",
-    "loop": "hand-written PyTorch loop",
+TOLERANCE = 0.05
+NAMES = (
+    *("intgrad", "tolerance", "limit", "expert", "captum", "captum-default"),
+    *("saliency", "loop", "keras"),
+)
+COLUMNS = (
+    ("who", "who", ""),
+    ("cold s", "cold_s", ".3g"),
+    ("warm s", "warm_s", ".3g"),
+    ("times ours", "times_ours", ".2f"),
+    ("gradients", "gradients", ""),
+    ("true error", "true_error", ".1%"),
+    ("estimated", "estimated", ".1%"),
+    ("peak MiB", "peak_mib", ".0f"),
+)
+TITLES = {
+    "intgrad": "**intgrad**",
+    "tolerance": f"intgrad, tolerance={TOLERANCE}",
+    "captum-default": "Captum, default call",
     "limit": "matrix-multiply limit",
-    **{f"captum-{n}": f"Captum, internal_batch_size={n}" for n in BATCH_SIZES},
+    "loop": "hand-written PyTorch loop",
+    "keras": "Keras example under TensorFlow",
+    # The tuned ones.
+    "captum": "Captum tuned, {rule}, internal_batch_size={batch_size}",
+    "saliency": "PAIR saliency, batch_size={batch_size}",
+    "expert": "expert's loop, batches of {batch_size}",
 }
 
-# ---- Contenders: each gives a function from the number of steps to the attributions --------------
+
+def tune(name, job, case, captum):
+    """Return the best options of a contender: {} for those that have none."""
+    if name not in ("captum", "saliency", "expert"):
+        return {}
+    harness.say(f"tuning {name}")
+    if name == "captum":
+        return harness.tune_captum(job, case, captum)
+    choices = [{"batch_size": n} for n in harness.BATCH_SIZES[harness.kind(job)]]
+    return harness.tune(name, job, case, choices)
 
 
-def eager_model():
-    """The Keras model as a plain torch module with preprocessing and softmax, ready to explain."""
-    import torch
-
-    from intgrad import keras_weights, xception
-
-    keras = keras_weights.read(demo_files.fetch(CACHE) / demo_files.MODEL)
-    logits = xception.Xception(keras.head, pooling=keras.pooling)
-    logits.load_keras(keras.weights)
-    return torch.nn.Sequential(logits, torch.nn.Softmax(1)).eval()
+def start(name, job, case, points, best, captum):
+    """Return a contender and what it is asked."""
+    if name == "tolerance":
+        return harness.Contender("intgrad", job), {**case, "tolerance": TOLERANCE}
+    process = "captum" if name == "captum-default" else name
+    return harness.Contender(process, job, captum), {**case, "points": points, **best}
 
 
-def photograph():
-    import intgrad
-
-    path = demo_files.fetch(CACHE) / demo_files.PHOTOGRAPHS / "0412.jpg"
-    return intgrad.load_image(path, size=(299, 299))
-
-
-def to_nchw(image):
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))[None]
-
-
-def load_demo():
-    """The same as an intgrad model."""
-    import intgrad
-    from intgrad import xception
-
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "xception.pt"
-        xception.convert(demo_files.fetch(CACHE) / demo_files.MODEL, archive, input_size=(299, 299))
-        return intgrad.load_model(archive, device="cpu")
+def start_all(names, job, case, tuning_case, points, captum, stack):
+    """Return {label: (contender, request)}; each has a process of its own, which `stack` closes."""
+    entries = {}
+    for name in names:
+        try:
+            best = tune(name, job, tuning_case, captum)
+            contender, request = start(name, job, case, points, best, captum)
+        except harness.Failed as failure:
+            if name == "intgrad":
+                raise  # there is nothing to compare with
+            harness.say(f"{name} is left out: {failure}")
+            continue
+        stack.callback(contender.close)
+        label = TITLES[name].format(**best)
+        if contender.facts["versions"].get("captum") == contenders.BY_HAND:
+            label = label.replace("Captum", "Captum's algorithm, written out")
+        entries[label] = (contender, request)
+    return entries
 
 
-def prepare_intgrad():
-    import intgrad
-
-    model, image = load_demo(), photograph()
-    return lambda steps: intgrad.integrated_gradients(model, image, FORK, steps=steps)
-
-
-def prepare_captum(batch_size=None):
-    from captum.attr import IntegratedGradients
-
-    explainer = IntegratedGradients(eager_model())
-    image = to_nchw(photograph())
-    options = {"target": FORK}  # alone, this is the call that its documentation shows
-    if batch_size is not None:
-        options |= {"method": "riemann_trapezoid", "internal_batch_size": batch_size}
-
-    def explain(steps):
-        found = explainer.attribute(image, n_steps=steps + 1, **options)
-        return np.moveaxis(found[0].numpy(), 0, -1)
-
-    return explain
-
-
-def prepare_loop():
-    """What people write themselves: a point at a time, the trapezoid's weights."""
-    import torch
-
-    model, image = eager_model(), to_nchw(photograph())
-
-    def explain(steps):
-        total = torch.zeros_like(image)
-        for k in range(steps + 1):
-            point = (image * (k / steps)).requires_grad_()
-            model(point)[0, FORK].backward()
-            total += point.grad * (0.5 if k in (0, steps) else 1.0)
-        return np.moveaxis((image * total / steps)[0].numpy(), 0, -1)
-
-    return explain
-
-
-def prepare_limit():
-    """The multiplications of all points at the rate of a 2048^3 sgemm, and nothing else."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    model = eager_model()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 3, 299, 299))
-    flops = 2 * counter.get_total_flops()  # of a point: as many again backward to the pixels
-    a, b = torch.rand(2, 2048, 2048)
-
-    def rate():
-        times = []
-        for _ in range(40):
-            start = time.perf_counter()
-            a @ b
-            times.append(time.perf_counter() - start)
-        return 2 * 2048**3 / statistics.median(times)
-
-    return lambda steps: (steps + 1) * flops / rate()
-
-
-def prepare(name):
-    if name.startswith("captum-"):
-        return prepare_captum(int(name.removeprefix("captum-")))
-    makers = {
-        "intgrad": prepare_intgrad,
-        "captum": prepare_captum,
-        "loop": prepare_loop,
-        "limit": prepare_limit,
-    }
-    return makers[name]()
-
-
-# ---- Processes -----------------------------------------------------------------------------------
-
-
-def serve(name, steps, folder):
-    """Run once for each line on standard input, and answer with a line of JSON."""
-    explain = prepare(name)
-    for turn, _ in enumerate(sys.stdin):
-        if turn:
-            explain(WARM_UP_STEPS)
-        start = time.perf_counter()
-        result = explain(steps)
-        seconds = time.perf_counter() - start
-        if name == "limit":
-            seconds = result  # what it would have taken
-        else:
-            np.save(folder / f"{name}.npy", result)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "peak_mib": peak}), flush=True)
-
-
-class Contender:
-    def __init__(self, name, steps, folder):
-        command = [sys.executable, __file__, "--serve", name, "--steps", str(steps)]
-        self.name, self.runs = name, []
-        self.process = subprocess.Popen(
-            [*command, "--folder", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self.name} died")
-        self.runs.append(json.loads(answer))
-        print(f"  {NAMES[self.name]}: {self.runs[-1]['seconds']:.2f} s", file=sys.stderr)
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-    def result(self, ours):
-        seconds = [run["seconds"] for run in self.runs]
-        warm = seconds[1:] or seconds
-        return {
-            "name": NAMES[self.name],
-            "cold_s": seconds[0],
-            "warm_median_s": statistics.median(warm),
-            "warm_s": warm,
-            "peak_mib": self.runs[-1]["peak_mib"],
-            "times_ours": statistics.median(
-                [
-                    mine / our["seconds"]
-                    for mine, our in zip(warm, ours.runs[1:] or ours.runs, strict=True)
-                ]
-            ),
+def measure(job, names, *, count=1, points=51, repeats=5, captum=None):
+    """Return the rows of the table, and when, where and with what they were measured."""
+    named = models.pictures(job["model"], job["size"])
+    images, targets = models.many(named, count)
+    true = truth.attributions(job, next(iter(named)), images[0], targets[0])
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        case = harness.save_case(folder, images, targets)
+        tuning_case = harness.save_case(folder, images[:1], targets[:1])
+        entries = start_all(names, job, case, tuning_case, points, captum, stack)
+        entries = {
+            label: (contender, {**request, "save": str(folder / f"result-{k}.npy")})
+            for k, (label, (contender, request)) in enumerate(entries.items())
         }
+        facts = harness.about(contender for contender, _ in entries.values())
+        replies = harness.interleave(entries, repeats)
+        return [summary(label, replies, entries, true) for label in replies], facts
 
 
-def tune_captum(steps, folder):
-    """Find Captum's best internal_batch_size: the second run of each decides."""
-    best = None
-    for n in BATCH_SIZES:
-        contender = Contender(f"captum-{n}", steps, folder)
-        contender.run()
-        contender.run()
-        contender.stop()
-        seconds = contender.runs[1]["seconds"]
-        if best is None or seconds < best[0]:
-            best = (seconds, f"captum-{n}")
-    return best[1]
-
-
-def versions():
-    import captum
-    import torch
-
-    import intgrad
-
-    return {
-        "intgrad": intgrad.__version__,
-        "torch": torch.__version__,
-        "captum": captum.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
+def summary(label, replies, entries, true):
+    runs = replies[label]
+    row = {
+        "who": label,
+        "cold_s": runs[0]["seconds"],
+        "warm_s": harness.warm(runs),
+        "all_s": [run["seconds"] for run in runs],
+        "times_ours": harness.times(runs, replies[TITLES["intgrad"]]),
+        **{key: runs[-1].get(key) for key in ("gradients", "estimated", "peak_mib", "gflops")},
     }
-
-
-def machine():
-    with open("/proc/cpuinfo") as file:
-        model = next((line.split(":")[1].strip() for line in file if "model name" in line), "?")
-    return f"{model}, {len(os.sched_getaffinity(0))} cores"
-
-
-def compare(steps, repeats, folder):
-    print("tuning Captum", file=sys.stderr)
-    names = ["intgrad", tune_captum(steps, folder), "loop", "limit", "captum"]
-    contenders = [Contender(name, steps, folder) for name in names]
-    for repeat in range(repeats + 1):
-        print(f"round {repeat}" + " (cold)" * (repeat == 0), file=sys.stderr)
-        for contender in contenders[repeat % 5 :] + contenders[: repeat % 5]:
-            contender.run()
-    for contender in contenders:
-        contender.stop()
-    ours = np.load(folder / "intgrad.npy").astype(np.float64)
-    rows = []
-    for contender in contenders:
-        row = contender.result(contenders[0])
-        if contender.name != "limit":
-            other = np.load(folder / f"{contender.name}.npy")
-            row["off_ours"] = float(np.linalg.norm(other - ours) / np.linalg.norm(ours))
-        rows.append(row)
-    return rows
-
-
-def print_table(rows):
-    print("| who | cold s | warm s | times ours | peak MiB | differs from ours by |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for row in rows:
-        off = f"{row['off_ours']:.2%}" if "off_ours" in row else ""
-        print(
-            f"| {row['name']} | {row['cold_s']:.1f} | {row['warm_median_s']:.1f}"
-            f" | {row['times_ours']:.2f} | {row['peak_mib']:.0f} | {off} |"
-        )
+    saved = Path(entries[label][1]["save"])
+    if saved.is_file():
+        row["true_error"] = harness.relative_error(np.load(saved)[0], true)
+    return row
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="warm rounds (default: 5)")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--out", type=Path, help="write everything as JSON")
-    parser.add_argument("--serve", choices=NAMES, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser = harness.parser(__doc__)
+    parser.add_argument("--images", type=int, default=1)
+    parser.add_argument("--points", type=int, default=51, help="gradients per image (default: 51)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
+    parser.add_argument("--tensorflow", metavar="PYTHON", help="an interpreter with TensorFlow")
     options = parser.parse_args()
-    if options.serve:
-        serve(options.serve, options.steps, options.folder)
-        return
-    demo_files.fetch(CACHE)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = compare(options.steps, options.repeats, Path(folder))
-    about = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": versions(),
-        "points": options.steps + 1,
-        "repeats": options.repeats,
-    }
-    print(f"{about['points']} points of one image, {about['date']}, {about['machine']},", end=" ")
-    print(", ".join(f"{name} {version}" for name, version in about["versions"].items()), end="\n\n")
-    print_table(rows)
-    if options.out:
-        options.out.write_text(json.dumps({**about, "results": rows}, indent=2) + "\n")
+    job, names = harness.make_job(options, options.model), list(options.only)
+    if "keras" in names and (not options.tensorflow or options.model != "kitchen"):
+        harness.say("the Keras example is left out: it needs --tensorflow and --model kitchen")
+        names.remove("keras")
+    if "keras" in names:
+        job |= {"tensorflow": options.tensorflow, "keras_file": str(models.keras_file())}
+    rows, facts = measure(
+        job,
+        names,
+        count=options.images,
+        points=options.points,
+        repeats=options.repeats,
+        captum=options.captum,
+    )
+    title = f"{options.points} points of {options.images} image(s), {options.model}"
+    heading = f"{job['size']} pixels, {job['device']}, {job['precision']}, {job['output']}"
+    harness.report(title, {**facts, **job}, [(heading, rows, COLUMNS, [])], options.out)
 
 
 if __name__ == "__main__":

@@ -2,74 +2,107 @@
 
     python benchmarks/exactness.py [--output logit] [--out FILE.json]
 
-The truth is a 513-point trapezoid, which takes a few minutes.
+The truth is a 513-point trapezoid, which takes a few minutes. Then what two docstrings quote:
+bfloat16 on a CPU (`load_model`), and how little two random baselines agree
+(`random_baseline_integrated_gradients`: softmax, 20 steps).
 """
 
-import argparse
-import json
+import statistics
 import time
-from pathlib import Path
 
-import compare
+import contenders
+import harness
+import models
 import numpy as np
+import truth
 
 import intgrad
 
-STEPS = (8, 16, 32, 50, 64, 128)
-TRUTH = 512
+PICTURE = {"kitchen": "0412", "lite0": "chelsea", "random": "patches-0"}
+AIMS = (
+    *({"steps": steps} for steps in (8, 16, 32, 50, 64, 128)),
+    *({"tolerance": tolerance} for tolerance in (0.2, 0.1, 0.05, 0.025)),
+)
+RANDOM = {"steps": 20, "output": "softmax", "return_info": True}
+ERRORS = (
+    ("aim", "aim", ""),
+    ("gradients", "gradients", ""),
+    ("true error", "true", ".1%"),
+    ("estimated", "estimated", ".1%"),
+    ("estimated / true", "ratio", ".2f"),
+    ("completeness gap", "gap", "+.1%"),
+    ("within 1 sd", "within_1", ".0%"),
+    ("within 2 sd", "within_2", ".0%"),
+)
+BFLOAT16 = (("times the time of ieee", "time", ".2f"), ("off ieee", "off", ".1%"))
+DRAWS = (("correlation of two draws", "correlation", ".3f"), ("baseline_error", "error", ".0%"))
 
 
-def measure(output):
-    model, image = compare.load_demo(), compare.photograph()
-
-    def explain(steps, **options):
-        return intgrad.integrated_gradients(
-            model, image, compare.FORK, output=output, steps=steps, return_info=True, **options
-        )
-
-    truth, _ = explain(TRUTH)
-    rows = []
-    for steps in STEPS:
-        attributions, info = explain(steps, error_map=True)
-        error = np.abs(attributions - truth)
-        rows.append(
-            {
-                "points": info.evaluations,
-                "estimated": info.error,
-                "true": float(np.linalg.norm(error) / np.linalg.norm(truth)),
-                "gap": info.delta / (info.score - info.baseline_score),
-                "within_1": float(np.mean(error <= info.error_map)),
-                "within_2": float(np.mean(error <= 2 * info.error_map)),
-            }
-        )
-    return rows
+def measure(model, image, target, true, output, aim):
+    maps, info = intgrad.integrated_gradients(
+        model, image, target, output=output, return_info=True, error_map=True, **aim
+    )
+    error, relative = np.abs(maps - true), harness.relative_error(maps, true)
+    return {
+        "aim": ", ".join(f"{name}={value}" for name, value in aim.items()),
+        "gradients": info.evaluations,
+        "estimated": info.error,
+        "true": relative,
+        "ratio": info.error / relative,
+        "gap": info.delta / (info.score - info.baseline_score),
+        "within_1": float(np.mean(error <= info.error_map)),
+        "within_2": float(np.mean(error <= 2 * info.error_map)),
+    }
 
 
-def print_table(rows):
-    print("| points | true error | estimated | completeness gap | within 1 sd | within 2 sd |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for row in rows:
-        print(
-            f"| {row['points']} | {row['true']:.1%} | {row['estimated']:.1%} | {row['gap']:+.1%}"
-            f" | {row['within_1']:.0%} | {row['within_2']:.0%} |"
-        )
+def measure_bfloat16(job, exact, image, target, repeats):
+    """Return bfloat16's time and distance from ieee, 51 points, in turns."""
+    rough = contenders.load_intgrad(job | {"precision": "bfloat16"})
+    ratios = []
+    for _ in range(repeats + 1):
+        seconds, maps = [], []
+        for model in (rough, exact):
+            start = time.perf_counter()
+            maps.append(intgrad.integrated_gradients(model, image, target, output=job["output"]))
+            seconds.append(time.perf_counter() - start)
+        ratios.append(seconds[0] / seconds[1])
+    time_ratio = statistics.median(ratios[1:])
+    return [{"time": time_ratio, "off": harness.relative_error(*maps)}]
+
+
+def measure_draws(model, image, target):
+    """Return what two random baselines agree in; seeds 0 and 1, and their own mean's error."""
+    maps = [
+        intgrad.random_baseline_integrated_gradients(
+            model, image, target, runs=1, seed=seed, **RANDOM
+        )[0].ravel()
+        for seed in (0, 1)
+    ]
+    _, info = intgrad.random_baseline_integrated_gradients(
+        model, image, target, runs=2, seed=0, **RANDOM
+    )
+    correlation = float(np.corrcoef(*maps)[0, 1])
+    return [{"correlation": correlation, "error": info.baseline_error}]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="logit", choices=["softmax", "log_softmax", "logit"])
-    parser.add_argument("--out", type=Path, help="write everything as JSON")
+    parser = harness.parser(__doc__, output="logit")
     options = parser.parse_args()
-    rows = measure(options.output)
-    about = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": compare.machine(),
-        "versions": compare.versions(),
-        "output": options.output,
-    }
-    print_table(rows)
-    if options.out:
-        options.out.write_text(json.dumps({**about, "results": rows}, indent=2) + "\n")
+    job = harness.make_job(options, options.model)
+    name = PICTURE[options.model]
+    image, target = models.pictures(job["model"], job["size"])[name]
+    true = truth.attributions(job, name, image, target)
+    model = contenders.load_intgrad(job)
+    rows = [measure(model, image, target, true, job["output"], aim) for aim in AIMS]
+    bfloat16 = measure_bfloat16(job, model, image, target, options.repeats)
+    draws = measure_draws(model, image, target)
+    sections = [
+        (f"Error of the {job['output']}, {name}", rows, ERRORS, []),
+        (f"bfloat16, {job['output']}, 51 points", bfloat16, BFLOAT16, []),
+        ("Random baselines, softmax, 20 steps", draws, DRAWS, []),
+    ]
+    facts = harness.about([]) | {"versions": contenders.VERSIONS}
+    harness.report("How exact", {**facts, **job}, sections, options.out)
 
 
 if __name__ == "__main__":

