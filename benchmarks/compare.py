@@ -46,17 +46,6 @@ TITLES = {
 }
 
 
-def tune(name, job, case, captum):
-    """Return the best options of a contender: {} for those that have none."""
-    if name not in ("captum", "saliency", "expert"):
-        return {}
-    harness.say(f"tuning {name}")
-    if name == "captum":
-        return harness.tune_captum(job, case, captum)
-    choices = [{"batch_size": n} for n in harness.BATCH_SIZES[harness.kind(job)]]
-    return harness.tune(name, job, case, choices)
-
-
 def start(name, job, case, points, best, captum):
     """Return a contender and what it is asked."""
     if name == "tolerance":
@@ -70,7 +59,7 @@ def start_all(names, job, case, tuning_case, points, captum, stack):
     entries = {}
     for name in names:
         try:
-            best = tune(name, job, tuning_case, captum)
+            best = harness.tune(name, job, tuning_case, captum)
             contender, request = start(name, job, case, points, best, captum)
         except harness.Failed as failure:
             if name == "intgrad":

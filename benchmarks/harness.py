@@ -22,7 +22,8 @@ import models
 import numpy as np
 
 HERE = Path(__file__).parent
-BATCH_SIZES = {"cpu": (1, 2, 4, 8), "cuda": (8, 16, 32, 64)}  # that the others are tuned over
+TUNED = ("captum", "saliency", "expert")
+BATCH_SIZES = {"cpu": (1, 2, 4, 8), "cuda": (8, 16, 32, 64)}
 CAPTUM_RULES = ("riemann_trapezoid", "riemann_middle", "gausslegendre")
 TUNING_POINTS = {"cpu": 16, "cuda": 64}
 
@@ -92,23 +93,27 @@ def interleave(entries, repeats):
     return replies
 
 
-def tune(name, job, case, choices, captum=None):
-    """Return the quickest of a contender's options, by the medians of three warm rounds."""
-    contender = Contender(name, job, captum)
-    try:
-        points = TUNING_POINTS[kind(job)]
-        asked = {str(c): (contender, {**case, "points": points, **c}) for c in choices}
-        replies = interleave(asked, 3)
-    finally:
-        contender.close()
-    return min((c for c in choices if str(c) in replies), key=lambda c: warm(replies[str(c)]))
+def tune(name, job, case, captum=None):
+    """Return the quickest options by the medians of three warm rounds, {} for who has none.
 
+    Captum's rule comes after its internal_batch_size: at equally many points rules cost the same.
+    """
+    if name not in TUNED:
+        return {}
+    say(f"tuning {name}")
+    with contextlib.closing(Contender(name, job, captum)) as contender:
 
-def tune_captum(job, case, captum=None):
-    """Tune internal_batch_size, then the rule: at equally many points they cost nearly the same."""
-    sizes = [{"rule": CAPTUM_RULES[0], "batch_size": n} for n in BATCH_SIZES[kind(job)]]
-    best = tune("captum", job, case, sizes, captum)
-    return tune("captum", job, case, [best | {"rule": rule} for rule in CAPTUM_RULES], captum)
+        def quickest(choices):
+            asked = {**case, "points": TUNING_POINTS[kind(job)]}
+            named = {str(choice): choice for choice in choices}
+            replies = interleave({n: (contender, asked | c) for n, c in named.items()}, 3)
+            return named[min(replies, key=lambda n: warm(replies[n]))]
+
+        first = {"rule": CAPTUM_RULES[0]} if name == "captum" else {}
+        best = quickest([first | {"batch_size": n} for n in BATCH_SIZES[kind(job)]])
+        if name == "captum":
+            best = quickest([best | {"rule": rule} for rule in CAPTUM_RULES])
+        return best
 
 
 def kind(job):

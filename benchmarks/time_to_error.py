@@ -104,7 +104,7 @@ def measure(job, aim, repeats, captum=None):
             name: harness.save_case(folder, [image], [target])
             for name, (image, target) in named.items()
         }
-        tuned = harness.tune_captum(job, next(iter(cases.values())), captum)
+        tuned = harness.tune("captum", job, next(iter(cases.values())), captum)
         ours, theirs = (
             stack.enter_context(contextlib.closing(harness.Contender(name, job, captum)))
             for name in ("intgrad", "captum")
