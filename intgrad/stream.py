@@ -7,10 +7,11 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from ._core import ModelError
 from ._optional import ProgressBar
 from .attribution import check_seed, compute, make_infos
 from .baselines import make_baselines
@@ -115,11 +116,10 @@ class _Chunk:
     images: list[Float32Array]  # (1, H, W, C) each
     targets: list[Any]
 
-    def fits(self, image: Float32Array, target: Any, most: int) -> bool:
-        """Say whether another image may join."""
+    def fits(self, image: Float32Array, target: Any) -> bool:
+        """Say whether an image is like those that are there."""
         return (
-            len(self.images) < most
-            and self.images[0].shape == image.shape
+            self.images[0].shape == image.shape
             and (self.targets[0] is None) == (target is None)
             and np.shape(self.targets[0]) == np.shape(target)
         )
@@ -138,27 +138,33 @@ class _Stream:
     seed: int
 
     def chunks(self, images: Iterable[Any], targets: Any) -> Iterator[_Chunk]:
-        """Group the images as they come."""
+        """Group the images as they come; one that is no image after those before it."""
         chunk: _Chunk | None = None
         for number, (image, target) in enumerate(_pair(images, targets)):
             try:
-                if np.ndim(image) != 3:
-                    raise ValueError(f"must be (H, W, C), got shape {np.shape(image)}")
-                # A copy, because a generator may use its array again.
-                array = self.model._to_batch(image)[0].copy()
+                array = self._to_array(image)
             except (TypeError, ValueError) as error:
                 if chunk is not None:
                     yield chunk
-                raise _numbered(error, number) from error
-            if chunk is not None and chunk.fits(array, target, self._most(array, target)):
-                chunk.images.append(array)
-                chunk.targets.append(target)
-                continue
-            if chunk is not None:
+                _raise_numbered(error, number)
+            if chunk is not None and not chunk.fits(array, target):
                 yield chunk
-            chunk = _Chunk(number, [array], [target])
+                chunk = None
+            if chunk is None:
+                chunk = _Chunk(number, [], [])
+            chunk.images.append(array)
+            chunk.targets.append(target)
+            if len(chunk.images) >= self._most(array, target):
+                yield chunk
+                chunk = None
         if chunk is not None:
             yield chunk
+
+    def _to_array(self, image: Any) -> Float32Array:
+        """Return (1, H, W, C); a copy, because a generator may use its array again."""
+        if np.ndim(image) != 3:
+            raise ValueError(f"must be (H, W, C), got shape {np.shape(image)}")
+        return self.model._to_batch(image)[0].copy()
 
     def _most(self, image: Float32Array, target: Any) -> int:
         """Return how many images make the last batch, which may be short, matter little."""
@@ -176,7 +182,7 @@ class _Stream:
             results = self._compute(chunk)
         except (IndexError, TypeError, ValueError) as error:
             if len(chunk.images) == 1:
-                raise _numbered(error, chunk.first) from error
+                _raise_numbered(error, chunk.first)
             for single in chunk.split():
                 yield from self.explain(single)
             return
@@ -197,10 +203,20 @@ class _Stream:
         return zip(attributions, infos if many else [row[0] for row in infos], strict=True)
 
 
-def _numbered(error: Exception, number: int) -> Exception:
-    """Return the error with the image's number, which the core's own text holds already."""
+def _raise_numbered(error: Exception, number: int) -> NoReturn:
+    """Raise one of our errors with the image's number, which the core's text holds already.
+
+    A callable's own exceptions are left as they are.
+    """
     text = str(error)
-    return error if text.startswith("image ") else type(error)(f"image {number}: {text}")
+    if text.startswith("image ") or type(error) not in (
+        IndexError,
+        TypeError,
+        ValueError,
+        ModelError,
+    ):
+        raise error
+    raise type(error)(f"image {number}: {text}") from error
 
 
 def _pair(images: Iterable[Any], targets: Any) -> Iterator[tuple[Any, Any]]:

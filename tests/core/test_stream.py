@@ -66,6 +66,21 @@ def test_takes_no_more_images_than_it_works_on():
     results.close()
 
 
+def test_a_full_chunk_waits_for_no_further_image():
+    images = iter(IMAGES)
+    results = iterate(images, batch_size=2)
+    next(results)
+    assert len(list(images)) == 23 - 4
+
+
+def test_a_callable_s_own_exceptions_are_left_as_they_are():
+    def function(batch, targets):
+        raise UnicodeDecodeError("utf-8", b"", 0, 1, "mine")
+
+    with pytest.raises(UnicodeDecodeError, match="mine"):
+        list(iterate(IMAGES, model=load(function)))
+
+
 def test_a_generator_may_use_its_array_again():
     def one_buffer():
         buffer = np.empty(SHAPE, np.float32)
