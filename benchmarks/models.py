@@ -26,24 +26,14 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 def load(name, size):
     """Return the model in evaluation mode."""
-    makers = {
-        "kitchen": _load_kitchen,
-        "random": _load_random,
-        "lite0": _load_lite0,
-        "portable": _load_portable,
-    }
-    return makers[name](size)
+    load_model, _ = _MAKERS[name]
+    return load_model(size)
 
 
 def pictures(name, size):
     """Return {name: ((size, size, 3) float32 pixels, class)}."""
-    makers = {
-        "kitchen": _photographs,
-        "random": _patches,
-        "lite0": _skimage,
-        "portable": _carried,
-    }
-    found = makers[name](size)
+    _, make_pictures = _MAKERS[name]
+    found = make_pictures(size)
     return {key: (np.asarray(image, np.float32), target) for key, (image, target) in found.items()}
 
 
@@ -170,6 +160,13 @@ def _carried(size):
 
     return torch.load(PORTABLE, weights_only=True)["pictures"]
 
+
+_MAKERS = {
+    "kitchen": (_load_kitchen, _photographs),
+    "random": (_load_random, _patches),
+    "lite0": (_load_lite0, _skimage),
+    "portable": (_load_portable, _carried),
+}
 
 if __name__ == "__main__":
     write_portable()

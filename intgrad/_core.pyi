@@ -13,6 +13,8 @@ _Array = npt.NDArray[Any]
 _Int64 = npt.NDArray[np.int64]
 _Progress = Callable[[int, int], None] | None
 
+FIRST_NODES: int
+
 class ModelError(ValueError): ...
 
 def nodes(rule: str, steps: int, /) -> tuple[_Float64, _Float64, _Float64 | None]: ...

@@ -15,7 +15,7 @@ from .images import load_image
 from .info import AttributionInfo
 from .loading import load_model
 from .model import OUTPUTS, Model
-from .plan import RULES
+from .plan import IMAGE_RULES, RULES
 from .visualizer import GradVisualizer
 
 EXAMPLES = """examples:
@@ -170,8 +170,9 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _explain_image(model: Model, path: Path, options: argparse.Namespace) -> None:
     image = load_image(path, size=model.input_size)
-    target = options.target
-    if target is not None and target.isdecimal() and target not in (model.labels or ()):
+    ranked = model.top(image, 3)
+    target = ranked[0][1] if options.target is None else options.target
+    if isinstance(target, str) and target.isdecimal() and target not in (model.labels or ()):
         target = int(target)
     attributions, info = integrated_gradients(
         model,
@@ -182,12 +183,15 @@ def _explain_image(model: Model, path: Path, options: argparse.Namespace) -> Non
         output=options.score,
         progress=sys.stderr.isatty(),
         error_map=options.rule == "trapezoid" and options.steps >= 2,
+        gradient=options.rule in IMAGE_RULES,
         return_info=True,
     )
-    gradient = model.gradients(image, info.target, output=options.score)
+    gradient = info.gradient
+    if gradient is None:
+        gradient = model.gradients(image, info.target, output=options.score)
     name = str(info.target) if model.labels is None else model.labels[info.target]
     report = _report(info, name)
-    top = ", ".join(f"{label} {probability:.1%}" for label, _, probability in model.top(image, 3))
+    top = ", ".join(f"{label} {probability:.1%}" for label, _, probability in ranked)
     drawn = options.out / f"{path.stem}.png"
     titles = [f"{path.name}: {name}", "Gradient", "Integrated gradients"]
     GradVisualizer().visualize(

@@ -18,7 +18,7 @@ def draw_grid(
     pictures: Grid,
     titles: Sequence[str],
     *,
-    figsize: tuple[float, float] | None = None,
+    figsize: tuple[float, float],
     axes: Any = None,
     show: bool = False,
     save: str | os.PathLike[str] | None = None,
@@ -31,8 +31,8 @@ def draw_grid(
         Each picture (H, W, 3), or whatever `imshow` takes.
     titles : sequence of str
         Above the columns.
-    figsize : (float, float), optional
-        Inches; 5 for each column and row if None.
+    figsize : (float, float)
+        Width and height in inches.
     axes : array_like of matplotlib.axes.Axes, optional
         What to draw into, one for each picture; a new figure if None.
     show : bool
@@ -55,7 +55,6 @@ def draw_grid(
     rows, columns = len(pictures), len(pictures[0])
     if len(titles) != columns:
         raise ValueError(f"titles must be {columns}, one for each panel, got {list(titles)!r}")
-    figsize = figsize or (5 * columns, 5 * rows)
     panels = _new_panels(rows, columns, figsize, show) if axes is None else np.ravel(axes)
     if len(panels) != rows * columns:
         raise ValueError(f"axes must be {rows} x {columns}, one for each panel, got {len(panels)}")

@@ -145,16 +145,18 @@ def to_batch(
     return to_float32(array[np.newaxis] if single else array), single
 
 
-def to_real_array(value: Any, name: str) -> npt.NDArray[Any]:
-    """Return `value` as an array of real numbers, or raise a TypeError or ValueError."""
+def to_real_array(
+    value: Any, name: str, *, kinds: str = "iuf", expected: str = "real numbers in 0..255"
+) -> npt.NDArray[Any]:
+    """Return `value` as an array of a dtype of `kinds`, or raise a TypeError or ValueError."""
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be all of one shape: {error}") from None
     except RuntimeError as error:  # a torch tensor that requires grad
         raise TypeError(f"{name} cannot be read as an array: {error}") from None
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must be real numbers in 0..255, got dtype {array.dtype}")
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} must be {expected}, got dtype {array.dtype}")
     return array
 
 

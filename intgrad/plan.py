@@ -14,8 +14,8 @@ from .model import Model, Output, check_int
 Rule = Literal["trapezoid", "midpoint", "left", "right", "gauss-legendre"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 MAX_STEPS = 100_000
-FIRST_NODES = 9
-"""What bisection starts every path with."""
+IMAGE_RULES = ("trapezoid", "right")
+"""Those with a node at the image, whose gradient they give for free."""
 RETAINED_BYTES = 2**30
 """What the gradients that bisection keeps may take, over all images in work."""
 
@@ -69,7 +69,7 @@ class Plan:
                 "error_map=True needs the trapezoid rule and at least 2 steps, got"
                 f" rule={self.rule!r}, steps={self.steps}"
             )
-        if self.gradient and self.rule not in ("trapezoid", "right"):
+        if self.gradient and self.rule not in IMAGE_RULES:
             raise ValueError(
                 f"gradient=True takes the path's last node, and rule={self.rule!r} has none at the"
                 " image: use rule='trapezoid', or model.gradients(...)"
@@ -77,7 +77,7 @@ class Plan:
 
     def nodes(self) -> tuple[Any, Any, Any]:
         """Return alphas, weights and half weights (None if the rule has no error estimate)."""
-        return _core.nodes(self.rule, FIRST_NODES - 1 if self.tolerance else self.steps)
+        return _core.nodes(self.rule, self.steps)
 
     def core_options(self, baselines: int, point_bytes: int) -> dict[str, Any]:
         """Return what `_core.integrate` is to know of this plan.
@@ -101,11 +101,11 @@ class Plan:
         return options
 
     def _cap(self, most_retained: int, baselines: int) -> int:
-        least = FIRST_NODES * baselines
+        least = _core.FIRST_NODES * baselines
         if self.max_evaluations < least:
             raise ValueError(
                 f"max_evaluations={self.max_evaluations} is too few for a tolerance: every baseline"
-                f" starts with {FIRST_NODES} gradients, {least} for {baselines}"
+                f" starts with {_core.FIRST_NODES} gradients, {least} for {baselines}"
             )
         if most_retained < least:
             raise ValueError(

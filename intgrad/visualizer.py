@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from . import _core, pictures
 from .figures import draw_grid
+from .images import to_real_array
 
 POLARITIES = ("positive", "negative", "both")
 SIGNS = {"positive": (1.0,), "negative": (-1.0,), "both": (1.0, -1.0)}
@@ -552,7 +553,7 @@ def _draw_styled(
     style: str, images: Array, values: Array, polarity: str, vmax: float | None
 ) -> list[Array]:
     maps = pictures.select(values.mean(axis=3, dtype=np.float64), polarity)
-    limit = pictures.scale_of(maps) if vmax is None else _check_positive(vmax, "vmax")
+    limit = _scale(maps, vmax)
     if style == "heat":
         return [pictures.heat(shown, limit, polarity) for shown in maps]
     if style == "masked":
@@ -562,11 +563,15 @@ def _draw_styled(
 
 def _draw_trusted(values: Array, deviations: Array, k: float, vmax: float | None) -> list[Array]:
     maps = values.mean(axis=3, dtype=np.float64)
-    limit = pictures.scale_of(maps) if vmax is None else _check_positive(vmax, "vmax")
+    limit = _scale(maps, vmax)
     return [
         pictures.trusted(shown, deviation, k, limit)
         for shown, deviation in zip(maps, deviations, strict=True)
     ]
+
+
+def _scale(maps: Array, vmax: float | None) -> float:
+    return pictures.scale_of(maps) if vmax is None else _check_positive(vmax, "vmax")
 
 
 def _to_uint8(picture: Array) -> Array:
@@ -647,12 +652,7 @@ def _check_match(image: Array, attributions: Array, colour: tuple[float, ...]) -
 
 def _to_real(values: Any, name: str, ndim: int | None = None) -> Array:
     """Return an array of real numbers that the core reads; no copy where possible."""
-    try:
-        array = np.asarray(values)
-    except RuntimeError as error:  # a torch tensor that requires grad
-        raise TypeError(f"{name} cannot be read as an array: {error}") from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}")
+    array = to_real_array(values, name, kinds="biuf", expected="real numbers")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:

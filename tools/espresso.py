@@ -53,13 +53,19 @@ def main():
     """Explain, draw and say how it went."""
     model, image = load_efficientnet(), square(data.coffee())
     attributions, info = intgrad.integrated_gradients(
-        model, image, "espresso", output="logit", steps=200, error_map=True, return_info=True
+        model,
+        image,
+        "espresso",
+        output="logit",
+        steps=200,
+        error_map=True,
+        gradient=True,
+        return_info=True,
     )
-    gradient = model.gradients(image, "espresso", output="logit")
     probability = model.predict(image)[info.target]
     intgrad.GradVisualizer().visualize(
         image,
-        gradient,
+        info.gradient,
         attributions,
         polarity="both",
         style="heat",

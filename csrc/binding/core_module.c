@@ -685,7 +685,8 @@ PyDoc_STRVAR(model_error_doc,
 
 static int core_exec(PyObject *module)
 {
-    if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddFunctions(module, ig_visual_methods) < 0)
+    if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddFunctions(module, ig_visual_methods) < 0 ||
+        PyModule_AddIntConstant(module, "FIRST_NODES", IG_FIRST_NODES) < 0)
         return -1;
     core_state *state = get_state(module);
     state->model_error =

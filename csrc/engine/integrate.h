@@ -21,8 +21,7 @@
 typedef struct {
     double tolerance;
     size_t max_evaluations; /* of an image, all baselines together; at least IG_FIRST_NODES each */
-    size_t
-        most_retained; /* gradients kept at a time, over all images; at least one's evaluations */
+    size_t most_retained;   /* gradients kept at a time, over all images; at least as many */
 } ig_adaptive;
 
 typedef struct {

@@ -15,10 +15,10 @@ int ig_totals_create(const ig_work *w, ig_totals *totals)
     int enough = (t->total = malloc(count * sizeof(double))) != NULL;
     if (w->has_estimate)
         enough &= (t->difference = malloc(count * sizeof(double))) != NULL;
-    if (maps)
+    if (maps) {
         enough &= (t->variance = malloc(count * sizeof(double))) != NULL;
-    if (maps)
         enough &= (t->pixel_variance = malloc(pixels * sizeof(double))) != NULL;
+    }
     if (several)
         enough &= (t->square = malloc(count * sizeof(double))) != NULL;
     if (several && maps)

@@ -8,7 +8,7 @@ from pathlib import Path
 import demo_files
 import numpy as np
 import pytest
-from small_models import Smooth, archive
+from small_models import METADATA, Smooth, archive
 
 import intgrad
 from intgrad import cli
@@ -40,6 +40,20 @@ def test_convert_info_and_explain(demo_wheel, tmp_path, capsys):
     assert "3 gradients" in printed
     picture = np.asarray(PIL.open(out / "0412.png").convert("RGB"))
     assert picture.std() > 20
+
+
+@pytest.mark.parametrize("rule", ["midpoint", "right"])
+def test_rules_with_and_without_a_node_at_the_image(rule, tmp_path, capsys):
+    (tmp_path / "m.pt").write_bytes(archive(Smooth(), metadata=METADATA))
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    PIL.fromarray(pixels).save(tmp_path / "in.png")
+    command = ["explain", str(tmp_path / "in.png"), "--model", str(tmp_path / "m.pt")]
+    command += ["--rule", rule, "--steps", "3", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "attributions: unknown for this rule" in printed
+    assert "3 gradients" in printed
+    assert np.asarray(PIL.open(tmp_path / "out/in.png").convert("RGB")).std() > 20
 
 
 def test_info_of_an_archive_that_says_nothing(tmp_path, capsys):
