@@ -199,10 +199,9 @@ class Model:
     def _batch_size(self, wish: int | None, shape: tuple[int, ...]) -> int:
         """Return how many images go through the model at once.
 
-        On a CPU a fixed rule, never a timing: 2 images of 299 x 299. Xception's largest activations
-        then stay below 32 MiB, up to which glibc keeps freed memory; larger ones are page faults in
-        every layer of every batch. On CUDA what fits into the free memory, up to 64 such images,
-        found once for each shape.
+        On a CPU a fixed rule, never a timing: 2 images of 299 x 299; with more, memory grows and
+        time does not fall. On CUDA what fits into the free memory, up to 64 such images, found
+        once for each shape.
         """
         if not self._takes_batches:
             return 1

@@ -11,6 +11,8 @@
 
 #include "torch_backend.h"
 
+#include "activations.hpp"
+
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/jit/api/module.h>
@@ -62,8 +64,9 @@ ig_status guarded(ig_error *error, const Body &body) noexcept
 // ---- Running -----------------------------------------------------------------------------------
 
 // What holds while a call runs the model, and never longer: the JIT's profiling executor is off
-// for this thread, and on CUDA torch's TF32 switches, which are the process's, are as the model's
-// precision wants them. Waits while calls that want them otherwise run. One a call, never nested.
+// for this thread, on a CPU its activations come from memory that is kept, and on CUDA torch's TF32
+// switches, which are the process's, are as the model's precision wants them. Waits while calls
+// that want them otherwise run. One a call, never nested.
 class CallScope
 {
   public:
@@ -74,6 +77,7 @@ class CallScope
 
   private:
     const torch::jit::GraphOptimizerEnabledGuard no_profiling_{false};
+    const KeptActivations kept_;
     const bool switches_;
 };
 

@@ -1,4 +1,4 @@
-"""Compiles tests/c/driver.c with the kernels and the engine, and runs it with sanitizers."""
+"""Compiles the drivers in tests/c that need neither Python nor torch; runs them with sanitizers."""
 
 import os
 import shutil
@@ -25,6 +25,18 @@ def test_driver(compiler, tmp_path):
     program = tmp_path / "driver"
     command = [compiler, "-std=c11", "-O1", "-g", *WARNINGS, *SANITIZERS, f"-I{ROOT / 'csrc'}"]
     subprocess.run([*command, *sources, "-lm", "-o", program], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_block_pool(tmp_path):
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    assert compiler, "the tests need a C++ compiler, as building intgrad does"
+    program = tmp_path / "block_pool"
+    command = [compiler, "-std=c++17", "-O1", "-g", *WARNINGS, *SANITIZERS, f"-I{ROOT / 'csrc'}"]
+    subprocess.run(
+        [*command, ROOT / "tests/c/block_pool.cpp", "-pthread", "-o", program], check=True
+    )
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

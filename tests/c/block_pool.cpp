@@ -1,0 +1,133 @@
+// block_pool.cpp - the pool of blocks, alone, under sanitizers.
+//
+// Prints what went wrong and returns 1, or returns 0.
+#include "torch/block_pool.hpp"
+
+#include <sys/resource.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+namespace
+{
+
+int failures = 0;
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            std::printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                            \
+            failures++;                                                                            \
+        }                                                                                          \
+    } while (0)
+
+using ig_torch::BlockPool;
+constexpr size_t MIB = size_t{1} << 20;
+
+void test_a_block_goes_from_hand_to_hand()
+{
+    BlockPool pool;
+    void *first = pool.take(3 * MIB);
+    CHECK(first && reinterpret_cast<std::uintptr_t>(first) % 64 == 0);
+    std::memset(first, 1, 3 * MIB);
+    CHECK(pool.give(first));
+    CHECK(pool.take(3 * MIB) == first);
+    void *second = pool.take(3 * MIB);
+    CHECK(second != first);
+    CHECK(pool.held() == 6 * MIB);
+    CHECK(pool.give(first) && pool.give(second));
+    pool.release();
+    CHECK(pool.held() == 0);
+}
+
+void test_the_best_fit_is_taken_and_no_bad_one()
+{
+    BlockPool pool;
+    void *exact = pool.take(16 * MIB), *larger = pool.take(17 * MIB), *huge = pool.take(64 * MIB);
+    pool.give(larger), pool.give(huge), pool.give(exact);
+    CHECK(pool.take(16 * MIB) == exact);
+    CHECK(pool.take(16 * MIB) == larger);
+    void *fresh = pool.take(16 * MIB);
+    CHECK(fresh != huge);
+    pool.give(exact), pool.give(larger), pool.give(fresh);
+}
+
+void test_blocks_of_others_are_left_alone()
+{
+    BlockPool pool;
+    int other = 0;
+    CHECK(!pool.give(&other) && !pool.give(nullptr));
+    void *block = pool.take(1);
+    CHECK(pool.give(block));
+    CHECK(!pool.give(block)); // it is no longer lent
+}
+
+void test_idle_blocks_are_bounded()
+{
+    BlockPool pool;
+    for (size_t k = 1; k <= 100; k++) { // no two fit each other
+        void *a = pool.take(10 * k * MIB), *b = pool.take(10 * k * MIB);
+        CHECK(a && b && pool.held() <= 30 * k * MIB);
+        pool.give(a), pool.give(b);
+    }
+    void *lent = pool.take(MIB);
+    pool.release();
+    CHECK(pool.held() == MIB);
+    pool.give(lent);
+}
+
+void test_memory_that_runs_out()
+{
+    struct rlimit before, tight;
+    getrlimit(RLIMIT_AS, &before);
+    BlockPool pool;
+    CHECK(!pool.take(SIZE_MAX / 2));
+    CHECK(pool.held() == 0);
+    void *idle = pool.take(512 * MIB), *lent = pool.take(512 * MIB);
+    pool.give(idle);
+    tight = before;
+    tight.rlim_cur = 0; // whatever is asked for beyond what is held is refused
+    setrlimit(RLIMIT_AS, &tight);
+    void *refused = pool.take(400 * MIB); // does not fit the idle one, which is given up first
+    const size_t held = pool.held();
+    setrlimit(RLIMIT_AS, &before);
+    CHECK(!refused && held == 512 * MIB);
+    pool.give(lent);
+}
+
+void test_threads()
+{
+    BlockPool pool;
+    std::vector<std::thread> threads;
+    for (int k = 0; k < 4; k++)
+        threads.emplace_back([&pool, k] {
+            for (size_t i = 1; i < 500; i++) {
+                const size_t size = (i % 7 + 1) << 14;
+                auto *block = static_cast<unsigned char *>(pool.take(size));
+                std::memset(block, k, size);
+                bool whole = true;
+                for (size_t j = 0; j < size; j += 997)
+                    whole = whole && block[j] == k;
+                if (!whole || !pool.give(block))
+                    std::printf("two threads have had one block\n"), std::abort();
+            }
+        });
+    for (auto &thread : threads)
+        thread.join();
+}
+
+} // namespace
+
+int main()
+{
+    test_a_block_goes_from_hand_to_hand();
+    test_the_best_fit_is_taken_and_no_bad_one();
+    test_blocks_of_others_are_left_alone();
+    test_idle_blocks_are_bounded();
+    test_memory_that_runs_out();
+    test_threads();
+    return failures != 0;
+}
