@@ -51,13 +51,14 @@ class ProgressBar:
             self._bar.close()
 
     @property
-    def update(self) -> Callable[[int, int], None] | None:
-        """What the core calls with (done, total) after each batch."""
+    def update(self) -> Callable[[float, int], None] | None:
+        """What is called with (done, total) after each batch; None without a bar."""
         return None if self._tqdm is None else self._advance
 
-    def _advance(self, done: int, total: int) -> None:
+    def _advance(self, done: float, total: int) -> None:
         if self._bar is None:
             assert self._tqdm is not None
             self._bar = self._tqdm(unit=self._unit)
         self._bar.total = total or None  # with a tolerance nobody knows it
-        self._bar.update(done - self._bar.n)
+        self._bar.n = done
+        self._bar.update(0)  # draws it, if it is time

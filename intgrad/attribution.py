@@ -8,8 +8,9 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from ._optional import ProgressBar
 from .baselines import Baselines, UniformDraws, make_baselines
-from .devices import integrate
+from .devices import Update, integrate
 from .images import Float32Array
 from .info import AttributionInfo, Infos, make_info, versions
 from .model import Model, Output, check_int, squeeze
@@ -162,7 +163,8 @@ def integrated_gradients(
     batch, single = model._to_batch(images)
     baselines = make_baselines(baseline, batch, check_seed(seed))
     indices, many = model._resolve_targets(targets, batch)
-    result = compute(model, batch, baselines, indices, plan, progress)
+    with ProgressBar(progress, "gradient") as bar:
+        result = compute(model, batch, baselines, indices, plan, bar.update)
     attributions = squeeze(result["attributions"], single, many)
     if not return_info:
         return attributions
@@ -228,7 +230,7 @@ def compute(
     baselines: Baselines,
     indices: Targets,
     plan: Plan,
-    progress: bool,
+    update: Update | None,
     first_image: int = 0,
 ) -> dict[str, Any]:
     """Run the core on a batch (N, H, W, C) for targets (N, T), and warn where it fell short.
@@ -239,7 +241,7 @@ def compute(
     options = plan.core_options(count, indices.shape[1] * batch[0].nbytes)
     options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
     options["sample"] = baselines.is_sample
-    result = integrate(model, batch, baselines.pixels, indices, options, progress, first_image)
+    result = integrate(model, batch, baselines.pixels, indices, options, update, first_image)
     if plan.tolerance is not None:
         evaluations = result["node_counts"].sum(axis=1)
         shortfall = plan.shortfall(result["quadrature_error"], evaluations, first_image)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
 
 from . import _core
-from ._optional import ProgressBar
 from .images import Float32Array
 from .model import Model
 from .targets import Targets
+
+Update = Callable[[int, int], None]
+"""What is told of progress, with (done, total); total is 0 where nobody knows it."""
 
 
 def integrate(
@@ -21,7 +24,7 @@ def integrate(
     baselines: Float32Array,
     targets: Targets,
     options: dict[str, Any],
-    progress: bool,
+    update: Update | None,
     first_image: int,
 ) -> dict[str, Any]:
     """Call `_core.integrate`, once for each device that has images to do.
@@ -30,33 +33,32 @@ def integrate(
     or Ctrl-C, stops the others within a batch.
     """
     handles = model._handles[: len(images)]
-    with ProgressBar(progress, "gradient") as bar:
-        if len(handles) == 1:
-            return _core.integrate(
-                handles[0],
-                images,
-                baselines,
-                targets,
-                first_image=first_image,
-                progress=bar.update,
-                **options,
-            )
-        shares = np.array_split(np.arange(len(images)), len(handles))
-        watch = _Watch(len(handles), bar)
+    if len(handles) == 1:
+        return _core.integrate(
+            handles[0],
+            images,
+            baselines,
+            targets,
+            first_image=first_image,
+            progress=update,
+            **options,
+        )
+    shares = np.array_split(np.arange(len(images)), len(handles))
+    watch = _Watch(len(handles), update)
 
-        def run(number: int) -> dict[str, Any]:
-            share = slice(shares[number][0], shares[number][-1] + 1)
-            return _core.integrate(
-                handles[number],
-                images[share],
-                baselines if len(baselines) == 1 else baselines[share],
-                targets[share],
-                first_image=first_image + share.start,
-                progress=watch.follow(number),
-                **options,
-            )
+    def run(number: int) -> dict[str, Any]:
+        share = slice(shares[number][0], shares[number][-1] + 1)
+        return _core.integrate(
+            handles[number],
+            images[share],
+            baselines if len(baselines) == 1 else baselines[share],
+            targets[share],
+            first_image=first_image + share.start,
+            progress=watch.follow(number),
+            **options,
+        )
 
-        return _join(watch, run, len(handles))
+    return _join(watch, run, len(handles))
 
 
 def _join(watch: _Watch, run: Any, count: int) -> dict[str, Any]:
@@ -87,14 +89,14 @@ class _StoppedError(Exception):
 class _Watch:
     """Adds up the progress of several devices, and stops them."""
 
-    def __init__(self, count: int, bar: ProgressBar) -> None:
+    def __init__(self, count: int, update: Update | None) -> None:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._done = [0] * count
         self._totals = [0] * count
-        self._bar = bar
+        self._update = update
 
-    def follow(self, number: int) -> Any:
+    def follow(self, number: int) -> Update:
         """Return the progress callback of one device."""
 
         def update(done: int, total: int) -> None:
@@ -102,7 +104,7 @@ class _Watch:
                 raise _StoppedError
             with self._lock:
                 self._done[number], self._totals[number] = done, total
-                if self._bar.update is not None:
-                    self._bar.update(sum(self._done), sum(self._totals))
+                if self._update is not None:
+                    self._update(sum(self._done), sum(self._totals))
 
         return update

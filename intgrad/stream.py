@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -21,6 +21,9 @@ from .plan import Plan, Rule
 
 CHUNK_BYTES = 2**28
 """What the images and results that are worked on together may take."""
+
+Show = Callable[[float], None]
+"""Is told how many images are done, the part of one included."""
 
 
 def iter_integrated_gradients(
@@ -98,13 +101,15 @@ def _iterate(
     stream: _Stream, images: Iterable[Any], targets: Any, progress: bool
 ) -> Iterator[tuple[Float32Array, Any]]:
     total = len(images) if isinstance(images, Sized) else 0
-    done = 0
     with ProgressBar(progress, "image") as bar:
+
+        def show(done: float) -> None:
+            if bar.update is not None:
+                bar.update(round(done, 1), total)
+
         for chunk in stream.chunks(images, targets):
-            for result in stream.explain(chunk):
-                done += 1
-                if bar.update is not None:
-                    bar.update(done, total)
+            for done, result in enumerate(stream.explain(chunk, show), chunk.first + 1):
+                show(done)
                 yield result
 
 
@@ -176,26 +181,31 @@ class _Stream:
         most = CHUNK_BYTES // (image.nbytes * (1 + results))
         return max(1, min(max(enough, 4) * len(self.model._handles), most))
 
-    def explain(self, chunk: _Chunk) -> Iterator[tuple[Float32Array, Any]]:
+    def explain(self, chunk: _Chunk, show: Show) -> Iterator[tuple[Float32Array, Any]]:
         """Yield the results of a chunk; if one image of it fails, of those before it."""
         try:
-            results = self._compute(chunk)
+            results = self._compute(chunk, show)
         except (IndexError, TypeError, ValueError) as error:
             if len(chunk.images) == 1:
                 _raise_numbered(error, chunk.first)
             for single in chunk.split():
-                yield from self.explain(single)
+                yield from self.explain(single, show)
             return
         yield from results
 
-    def _compute(self, chunk: _Chunk) -> Iterator[tuple[Float32Array, Any]]:
+    def _compute(self, chunk: _Chunk, show: Show) -> Iterator[tuple[Float32Array, Any]]:
         started = time.perf_counter()
+
+        def update(done: int, total: int) -> None:
+            if total:
+                show(chunk.first + len(chunk.images) * done / total)
+
         batch = np.concatenate(chunk.images)
         baselines = make_baselines(self.baseline, batch, self.seed)
         targets = None if chunk.targets[0] is None else chunk.targets
         indices, many = self.model._resolve_targets(targets, batch)
         result = compute(
-            self.model, batch, baselines, indices, self.plan, False, first_image=chunk.first
+            self.model, batch, baselines, indices, self.plan, update, first_image=chunk.first
         )
         seconds = (time.perf_counter() - started) / len(batch)
         infos = make_infos(self.model, result, indices, baselines, self.plan, seconds)

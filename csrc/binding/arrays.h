@@ -14,6 +14,6 @@
 #include <numpy/arrayobject.h>
 
 /* A new capsule of a model that calls `function(batch, targets)`; borrows both arguments. */
-PyObject *ig_callable_handle(PyObject *function, PyObject *model_error);
+PyObject *ig_callable_handle(PyObject *function, int takes_output, PyObject *model_error);
 
 #endif

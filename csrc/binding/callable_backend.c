@@ -1,5 +1,6 @@
 /* callable_backend.c - a backend over a Python callable, so that TensorFlow, JAX or a test can
- * bring its own gradients: f(batch, targets) -> (scores (n, K), gradients (n, H, W, C)). */
+ * bring its own gradients: f(batch, targets) -> (scores (n, K), gradients (n, H, W, C)), or
+ * f(batch, targets, output) where it differentiates whichever output is asked for. */
 #include "arrays.h"
 
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 struct ig_model {
     PyObject *function;        /* owned */
     PyObject *model_error;     /* owned; intgrad.ModelError */
+    int takes_output;          /* it is told the output; else Python has checked it */
     atomic_size_t num_classes; /* 0 until the callable has run once */
 };
 
@@ -78,25 +80,30 @@ static int check_answer(ig_model *model, const answer *a, const npy_intp *pictur
 /* Calls the function with new arrays, which it may keep; 0 with an exception set on failure.
  * Picture j is that of picks[j].row, or picture j itself where picks is NULL. Needs the GIL. */
 static int ask(ig_model *model, const float *pixels, size_t n, ig_shape shape, const ig_pick *picks,
-               answer *ret_answer)
+               ig_output output, answer *ret_answer)
 {
+    static const char *const names[] = {
+        [IG_SOFTMAX] = "softmax", [IG_LOG_SOFTMAX] = "log_softmax", [IG_LOGIT] = "logit"};
     const npy_intp dims[4] = {(npy_intp)n, (npy_intp)shape.height, (npy_intp)shape.width,
                               (npy_intp)shape.channels};
     const size_t size = ig_shape_size(shape);
-    PyObject *result = NULL;
+    PyObject *result = NULL, *name = NULL;
     int fine = 0;
     PyArrayObject *batch = (PyArrayObject *)PyArray_SimpleNew(4, dims, NPY_FLOAT32);
     PyArrayObject *targets = (PyArrayObject *)PyArray_SimpleNew(1, dims, NPY_INT64);
     *ret_answer = (answer){NULL, NULL};
     if (!batch || !targets)
         goto done;
+    if (model->takes_output && !(name = PyUnicode_FromString(names[output])))
+        goto done;
     for (size_t j = 0; j < n; j++) {
         memcpy((float *)PyArray_DATA(batch) + j * size, pixels + (picks ? picks[j].row : j) * size,
                size * sizeof *pixels);
         ((int64_t *)PyArray_DATA(targets))[j] = picks ? picks[j].target : 0;
     }
-    result =
-        PyObject_CallFunctionObjArgs(model->function, (PyObject *)batch, (PyObject *)targets, NULL);
+    /* Without a name the list of arguments ends there. */
+    result = PyObject_CallFunctionObjArgs(model->function, (PyObject *)batch, (PyObject *)targets,
+                                          name, NULL);
     if (!result)
         goto done;
     if (!PyTuple_Check(result) || PyTuple_GET_SIZE(result) != 2) {
@@ -114,6 +121,7 @@ done:
         release(ret_answer);
     Py_XDECREF(batch);
     Py_XDECREF(targets);
+    Py_XDECREF(name);
     Py_XDECREF(result);
     return fine;
 }
@@ -121,10 +129,9 @@ done:
 static ig_status scores(ig_model *model, const float *pixels, size_t n, ig_shape shape,
                         ig_output output, float *ret_scores, ig_error *error)
 {
-    (void)output; /* the callable differentiates one output only; Python has checked which */
     answer a;
     const PyGILState_STATE gil = PyGILState_Ensure();
-    const int fine = ask(model, pixels, n, shape, NULL, &a);
+    const int fine = ask(model, pixels, n, shape, NULL, output, &a);
     if (fine) {
         memcpy(ret_scores, PyArray_DATA(a.scores), (size_t)PyArray_NBYTES(a.scores));
         release(&a);
@@ -138,11 +145,10 @@ static ig_status gradients(ig_model *model, const float *pixels, size_t n, ig_sh
                            float *ret_gradients, ig_error *error)
 {
     (void)n; /* a callable takes one target a picture, so that it gets m pictures */
-    (void)output;
     answer a;
     ig_status status = IG_OK;
     const PyGILState_STATE gil = PyGILState_Ensure();
-    if (ask(model, pixels, m, shape, picks, &a)) {
+    if (ask(model, pixels, m, shape, picks, output, &a)) {
         const size_t num_classes = (size_t)PyArray_DIM(a.scores, 1);
         const float *given = PyArray_DATA(a.scores);
         for (size_t j = 0; j < m && status == IG_OK; j++) {
@@ -172,7 +178,7 @@ static ig_status describe(ig_model *model, ig_shape shape, ig_description *ret_d
         answer a;
         if (!black)
             PyErr_NoMemory();
-        fine = black && ask(model, black, 1, shape, NULL, &a);
+        fine = black && ask(model, black, 1, shape, NULL, IG_SOFTMAX, &a);
         if (fine)
             release(&a);
         PyMem_Free(black);
@@ -205,7 +211,7 @@ static const ig_backend callable_backend = {
     .paths = NULL,
 };
 
-PyObject *ig_callable_handle(PyObject *function, PyObject *model_error)
+PyObject *ig_callable_handle(PyObject *function, int takes_output, PyObject *model_error)
 {
     ig_model *model = PyMem_Malloc(sizeof *model);
     if (!model)
@@ -214,6 +220,7 @@ PyObject *ig_callable_handle(PyObject *function, PyObject *model_error)
     Py_INCREF(model_error);
     model->function = function;
     model->model_error = model_error;
+    model->takes_output = takes_output;
     atomic_init(&model->num_classes, 0);
     return ig_handle_new(&callable_backend, model);
 }

@@ -169,7 +169,7 @@ static void *to_context(PyObject *progress)
 
 PyDoc_STRVAR(
     nodes_doc,
-    "nodes(rule, steps)\n--\n\n"
+    "nodes(rule, steps, /)\n--\n\n"
     "(alphas, weights, half_weights) of a quadrature rule on [0, 1]; half_weights is None\n"
     "where the rule has no error estimate.");
 
@@ -207,7 +207,7 @@ fail:
 }
 
 PyDoc_STRVAR(trapezoid_weights_doc,
-             "trapezoid_weights(alphas)\n--\n\n"
+             "trapezoid_weights(alphas, /)\n--\n\n"
              "(weights, half_weights) of the trapezoid on at least three ascending nodes.");
 
 static PyObject *core_trapezoid_weights(PyObject *module, PyObject *argument)
@@ -241,12 +241,17 @@ done:
 /* ---- Models -------------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(callable_model_doc,
-             "callable_model(function)\n--\n\n"
-             "A model handle over function(batch, targets) -> (scores, gradients).");
+             "callable_model(function, takes_output=False, /)\n--\n\n"
+             "A model handle over function(batch, targets) -> (scores, gradients), or\n"
+             "function(batch, targets, output).");
 
-static PyObject *core_callable_model(PyObject *module, PyObject *function)
+static PyObject *core_callable_model(PyObject *module, PyObject *args)
 {
-    return ig_callable_handle(function, get_state(module)->model_error);
+    PyObject *function;
+    int takes_output = 0;
+    if (!PyArg_ParseTuple(args, "O|p:callable_model", &function, &takes_output))
+        return NULL;
+    return ig_callable_handle(function, takes_output, get_state(module)->model_error);
 }
 
 /* 0 with an exception set on failure. */
@@ -263,7 +268,7 @@ static int describe(PyObject *module, const ig_handle *handle, ig_shape shape,
     return status == IG_OK;
 }
 
-PyDoc_STRVAR(describe_doc, "describe(model, height, width, channels)\n--\n\n"
+PyDoc_STRVAR(describe_doc, "describe(model, height, width, channels, /)\n--\n\n"
                            "(number of classes, device), from one black picture.");
 
 static PyObject *core_describe(PyObject *module, PyObject *args)
@@ -285,7 +290,7 @@ static PyObject *core_describe(PyObject *module, PyObject *args)
     return Py_BuildValue("ns", (Py_ssize_t)about.num_classes, about.device);
 }
 
-PyDoc_STRVAR(scores_doc, "scores(model, images, output, batch_size, progress)\n--\n\n"
+PyDoc_STRVAR(scores_doc, "scores(model, images, output, batch_size, progress, /)\n--\n\n"
                          "F of every class, (N, K) float32, of images (N, H, W, C) float32.");
 
 static PyObject *core_scores(PyObject *module, PyObject *args)
@@ -326,7 +331,7 @@ done:
 }
 
 PyDoc_STRVAR(gradients_doc,
-             "gradients(model, images, targets, output, batch_size, progress)\n--\n\n"
+             "gradients(model, images, targets, output, batch_size, progress, /)\n--\n\n"
              "Gradients (N, T, H, W, C) of F[target] at images (N, H, W, C), targets (N, T).");
 
 static PyObject *core_gradients(PyObject *module, PyObject *args)
@@ -377,7 +382,7 @@ done:
 }
 
 PyDoc_STRVAR(fitting_batch_doc,
-             "fitting_batch(model, height, width, channels, limit)\n--\n\n"
+             "fitting_batch(model, height, width, channels, limit, /)\n--\n\n"
              "How many pictures fit into the device's free memory, at most limit; 0 where the\n"
              "device does not tell.");
 
@@ -667,7 +672,7 @@ done:
 static PyMethodDef core_methods[] = {
     {"nodes", core_nodes, METH_VARARGS, nodes_doc},
     {"trapezoid_weights", core_trapezoid_weights, METH_O, trapezoid_weights_doc},
-    {"callable_model", core_callable_model, METH_O, callable_model_doc},
+    {"callable_model", core_callable_model, METH_VARARGS, callable_model_doc},
     {"describe", core_describe, METH_VARARGS, describe_doc},
     {"scores", core_scores, METH_VARARGS, scores_doc},
     {"gradients", core_gradients, METH_VARARGS, gradients_doc},

@@ -176,7 +176,7 @@ static size_t dim_of(PyArrayObject *array, int axis)
 
 /* ---- Tone ---------------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(clip_doc, "clip(attributions, low, high)\n--\n\nfloat64, in any shape.");
+PyDoc_STRVAR(clip_doc, "clip(attributions, low, high, /)\n--\n\nfloat64, in any shape.");
 
 static PyObject *visual_clip(PyObject *module, PyObject *args)
 {
@@ -197,7 +197,7 @@ static PyObject *visual_clip(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(channel_mean_doc,
-             "channel_mean(attributions, sign, limit)\n--\n\n"
+             "channel_mean(attributions, sign, limit, /)\n--\n\n"
              "Mean over the channels of (H, W, C), each times sign and clipped to [0, limit]:\n"
              "(H, W) float64.");
 
@@ -232,7 +232,7 @@ done:
 }
 
 PyDoc_STRVAR(energy_threshold_doc,
-             "energy_threshold(attributions, percentage)\n--\n\n"
+             "energy_threshold(attributions, percentage, /)\n--\n\n"
              "The magnitude at which the largest add up to a percentage of the sum, as a float.");
 
 static PyObject *visual_energy_threshold(PyObject *module, PyObject *args)
@@ -262,7 +262,7 @@ done:
 }
 
 PyDoc_STRVAR(linear_transform_doc,
-             "linear_transform(attributions, high, low, lower_end, out)\n--\n\n"
+             "linear_transform(attributions, high, low, lower_end, out, /)\n--\n\n"
              "The line through lower_end and 1 at the thresholds of two percentages, as float64.");
 
 static PyObject *visual_linear_transform(PyObject *module, PyObject *args)
@@ -295,7 +295,7 @@ done:
     return (PyObject *)result;
 }
 
-PyDoc_STRVAR(binarize_doc, "binarize(attributions, threshold)\n--\n\nbool, in any shape.");
+PyDoc_STRVAR(binarize_doc, "binarize(attributions, threshold, /)\n--\n\nbool, in any shape.");
 
 static PyObject *visual_binarize(PyObject *module, PyObject *args)
 {
@@ -318,7 +318,7 @@ static PyObject *visual_binarize(PyObject *module, PyObject *args)
 /* ---- Morphology ---------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(cleanup_doc,
-             "cleanup(attributions, structure, out)\n--\n\n"
+             "cleanup(attributions, structure, out, /)\n--\n\n"
              "Grey closing and then grey opening of (H, W) by a structure, as float64.");
 
 static PyObject *visual_cleanup(PyObject *module, PyObject *args)
@@ -359,7 +359,7 @@ done:
 
 /* ---- Components ---------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(fill_holes_doc, "fill_holes(mask)\n--\n\n(H, W) bool with its holes filled.");
+PyDoc_STRVAR(fill_holes_doc, "fill_holes(mask, /)\n--\n\n(H, W) bool with its holes filled.");
 
 static PyObject *visual_fill_holes(PyObject *module, PyObject *object)
 {
@@ -384,7 +384,7 @@ done:
 }
 
 PyDoc_STRVAR(components_doc,
-             "components(mask, links, weights)\n--\n\n"
+             "components(mask, links, weights, /)\n--\n\n"
              "(labels (H, W) int32, sum of the weights of each component (K,) float64); the sums\n"
              "count pixels where weights is None. links adds 1 for west, 2 for north-west, 4 for\n"
              "north and 8 for north-east.");
@@ -436,7 +436,7 @@ done:
 
 PyDoc_STRVAR(
     outline_doc,
-    "outline(labels, sums, percentage)\n--\n\n"
+    "outline(labels, sums, percentage, /)\n--\n\n"
     "Border (H, W) bool of the largest components, at most three, that reach a percentage\n"
     "of all sums.");
 
@@ -480,7 +480,7 @@ static PyArrayObject *new_picture(PyArrayObject *map, PyArrayObject *colour, int
     return (PyArrayObject *)PyArray_SimpleNew(3, dims, type);
 }
 
-PyDoc_STRVAR(colour_doc, "colour(map, colour)\n--\n\n"
+PyDoc_STRVAR(colour_doc, "colour(attributions, colour, /)\n--\n\n"
                          "(H, W, K): (H, W) times (K,), as float64, or as int64 of a bool map.");
 
 static PyObject *visual_colour(PyObject *module, PyObject *args)
@@ -524,7 +524,7 @@ static int check_overlay(PyArrayObject *image, PyArrayObject *map, PyArrayObject
     return 0;
 }
 
-PyDoc_STRVAR(overlay_doc, "overlay(image, map, colour)\n--\n\n"
+PyDoc_STRVAR(overlay_doc, "overlay(image, attributions, colour, /)\n--\n\n"
                           "0.8 * map * colour + image, clipped to [0, 255]: (H, W, K) float64.");
 
 static PyObject *visual_overlay(PyObject *module, PyObject *args)

@@ -333,7 +333,7 @@ class CancelledError(Exception):
 
 
 def test_work_that_is_cancelled_gives_its_memory_back(load, monkeypatch):
-    from intgrad import devices
+    from intgrad import attribution
 
     model = load(GOOD, "device")
 
@@ -344,7 +344,7 @@ def test_work_that_is_cancelled_gives_its_memory_back(load, monkeypatch):
         def update(self, done, total):
             raise CancelledError
 
-    monkeypatch.setattr(devices, "ProgressBar", lambda *_: Bar())
+    monkeypatch.setattr(attribution, "ProgressBar", lambda *_: Bar())
     for k in range(320):
         if k == 20:
             before = resident()
