@@ -10,6 +10,7 @@ Importing the package imports NumPy and the C core, and nothing else: torch, Pil
 and the others are imported by the functions that need them.
 """
 
+from . import adapters
 from ._core import ModelError
 from .attribution import integrated_gradients, random_baseline_integrated_gradients
 from .backend import BackendError
@@ -18,6 +19,7 @@ from .images import load_image
 from .info import AttributionInfo
 from .loading import load_model
 from .model import Model
+from .saving import save_model
 from .stream import iter_integrated_gradients
 from .visualizer import GradVisualizer
 
@@ -30,10 +32,12 @@ __all__ = [
     "Model",
     "ModelError",
     "__version__",
+    "adapters",
     "explore",
     "integrated_gradients",
     "iter_integrated_gradients",
     "load_image",
     "load_model",
     "random_baseline_integrated_gradients",
+    "save_model",
 ]

@@ -7,9 +7,12 @@ import importlib
 import io
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from ._core import ModelError
+from .adapters import from_torch
+from .model import OUTPUTS, Output
 
 CHANNELS = (3, 1, 4)
 """Channel counts that a model is tried with, in this order."""
@@ -20,6 +23,10 @@ class BackendError(ImportError):
 
     The text holds the command that mends it.
     """
+
+
+class UntraceableError(ModelError):
+    """A module that TorchScript cannot hold; it can still be explained by eager autograd."""
 
 
 def is_module(source: Any) -> bool:
@@ -91,8 +98,18 @@ def _check_device(device: Any, precision: str) -> str:
     return str(checked)
 
 
-def serialise(module: Any, input_size: tuple[int, int]) -> bytes:
-    """Write a module as a TorchScript archive; the module itself is not touched."""
+def serialise(
+    module: Any, input_size: tuple[int, int], extra_files: dict[str, str] | None = None
+) -> bytes:
+    """Write a module as a TorchScript archive; the module itself is not touched.
+
+    Raises
+    ------
+    UntraceableError
+        If it cannot be traced.
+    ModelError
+        If it cannot be copied.
+    """
     import torch
 
     buffer = io.BytesIO()
@@ -101,19 +118,14 @@ def serialise(module: Any, input_size: tuple[int, int]) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)
         if not isinstance(module, torch.jit.ScriptModule):
             module = _trace(module, input_size)
-        torch.jit.save(module, buffer)
+        torch.jit.save(module, buffer, _extra_files=extra_files)
     return buffer.getvalue()
 
 
 def _trace(module: Any, input_size: tuple[int, int]) -> Any:
     import torch
 
-    try:
-        twin = copy.deepcopy(module).eval().to("cpu", torch.float32).requires_grad_(False)
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"{type(module).__name__} cannot be copied ({error}): save it with torch.jit.save"
-        ) from error
+    twin = _copy(module)
     failures = []
     with torch.no_grad():
         for channels in CHANNELS:
@@ -123,6 +135,60 @@ def _trace(module: Any, input_size: tuple[int, int]) -> Any:
                 return jit.trace(twin, example, check_trace=False)
             except Exception as error:  # the module's own, whatever it raises
                 failures.append(error)
-    raise ModelError(
+    raise UntraceableError(
         f"{type(module).__name__} cannot be traced at input_size={input_size}: {failures[0]}"
     ) from failures[0]
+
+
+def _copy(module: Any) -> Any:
+    """Return a copy in evaluation mode, on the CPU, whose parameters need no gradients."""
+    import torch
+
+    try:
+        return _deep_copy(module).eval().to("cpu", torch.float32).requires_grad_(False)
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"{type(module).__name__} cannot be copied ({error}): save it with torch.jit.save"
+        ) from error
+
+
+def _deep_copy(module: Any) -> Any:
+    """Copy a module; graphs below it by way of a file, because deepcopy leaves them half made."""
+    import torch
+
+    memo = {
+        id(part): _reload(part)
+        for part in module.modules()
+        if isinstance(part, torch.jit.ScriptModule)
+    }
+    return copy.deepcopy(module, memo)
+
+
+def _reload(graph: Any) -> Any:
+    import torch
+
+    jit: Any = torch.jit  # not typed
+    buffer = io.BytesIO()
+    jit.save(graph, buffer)
+    buffer.seek(0)
+    return jit.load(buffer, map_location="cpu")
+
+
+def make_eager(
+    module: Any, device: str, preprocess: Any, scores: Any, precision: str
+) -> Callable[[Any, Any, Output], Any]:
+    """Return f(batch, targets, output) -> (scores, gradients) of a copy of a module."""
+    import torch
+
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    twin = _copy(module).to(device, dtype)
+
+    def infer(batch: Any) -> Any:
+        return twin(batch.permute(0, 3, 1, 2).to(device, dtype)).float()
+
+    adapters = {
+        output: from_torch(infer, scores=scores, preprocess=preprocess, output=output)
+        for output in OUTPUTS
+        if (scores, output) != ("probabilities", "logit")
+    }
+    return lambda batch, targets, output: adapters[output](batch, targets)

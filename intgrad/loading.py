@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from . import _core
 from .archive import check_archive
-from .backend import check_devices, import_backend, is_module, serialise
+from .backend import (
+    UntraceableError,
+    check_devices,
+    import_backend,
+    is_module,
+    make_eager,
+    serialise,
+)
 from .images import check_size
 from .model import OUTPUTS, Model, Output, Precision
+from .preprocessing import check_preprocess
 from .probe import probe
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def load_model(
@@ -41,7 +44,8 @@ def load_model(
     ----------
     source : path, bytes, torch.nn.Module, torch.jit.ScriptModule or callable
         A TorchScript archive with input NCHW and output (n, K); or a module, of which a copy is
-        explained in evaluation mode, the module itself is left as it is; or a callable
+        explained in evaluation mode, the module itself is left as it is; one that cannot be traced
+        is explained by eager autograd, which a warning says; or a callable
         `f(batch, targets) -> (scores (n, K), gradients of scores[i, targets[i]] (n, H, W, C))`
         on (n, H, W, C) float32 pixels and (n,) int64 classes.
     device : str, torch.device or list of them, optional
@@ -58,7 +62,8 @@ def load_model(
     scores : {"logits", "probabilities"}, optional
         What the model returns; needed unless the archive says so itself.
     output : {"softmax", "log_softmax", "logit"}, optional
-        For a callable only, and needed there: which output it returns and differentiates.
+        For a callable only, and needed there, unless the callable says so in an attribute
+        `output`, as those of `intgrad.adapters` do: which output it returns and differentiates.
     precision : {"ieee", "tf32", "bfloat16"}
         "ieee" is float32 throughout. "bfloat16" on a CPU took 0.57 of the time and made
         attributions 22 % off, which fewer steps in float32 beat. "tf32" needs CUDA: products of
@@ -106,31 +111,28 @@ def load_model(
         raise ValueError(
             f"output={output!r} is for callables; for this model give it to integrated_gradients"
         )
-    scale, offset = _check_preprocess(preprocess)
+    affine = check_preprocess(preprocess)
     if is_archive:
         archive, name = _read(source)
         facts = _archive_facts(check_archive(archive, name, sha256), name, preprocess, size, scores)
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
-        name = f"the module {type(source).__name__}"
+        archive, name = None, f"the module {type(source).__name__}"
         facts = _given_facts(name, preprocess, size, scores)
-        archive = serialise(source, facts.input_size)
     torch_backend = import_backend()
     devices = check_devices(device, precision)
-    handles = [
-        torch_backend.load(
-            archive,
-            each,
-            scale,
-            offset,
-            facts.scores == "probabilities",
-            precision,
-            _keeps_paths_on_device(each),
-        )
-        for each in devices
-    ]
+    slow: UntraceableError | None = None
+    try:
+        if archive is None:
+            archive = serialise(source, facts.input_size)
+        handles = _load_archive(torch_backend, archive, devices, affine, facts.scores, precision)
+    except UntraceableError as error:
+        slow = error
+        handles = _load_eagerly(source, devices, preprocess, facts.scores, precision)
     findings = probe(handles[0], name, facts.input_size, facts.scores, precision)
+    if slow is not None:
+        warnings.warn(f"{slow}; eager autograd is used instead, which is slower", stacklevel=2)
     if not findings.takes_batches:
         warnings.warn(
             f"{name} takes one image at a time, so that the batch size is 1", stacklevel=2
@@ -148,6 +150,40 @@ def load_model(
     )
     model._check_labels()
     return model
+
+
+def _load_archive(
+    torch_backend: Any,
+    archive: bytes,
+    devices: list[str],
+    affine: tuple[list[float], list[float]],
+    scores: str,
+    precision: Precision,
+) -> list[Any]:
+    """Return a handle of the archive on each device."""
+    return [
+        torch_backend.load(
+            archive,
+            each,
+            *affine,
+            scores == "probabilities",
+            precision,
+            _keeps_paths_on_device(each),
+        )
+        for each in devices
+    ]
+
+
+def _load_eagerly(
+    module: Any, devices: list[str], preprocess: Any, scores: str, precision: Precision
+) -> list[Any]:
+    """Return a handle on each device of a module that no archive can hold."""
+    if precision == "tf32":
+        raise ValueError("precision='tf32' needs a model that can be traced, and this one cannot")
+    return [
+        _core.callable_model(make_eager(module, each, preprocess, scores, precision), True)
+        for each in devices
+    ]
 
 
 def _keeps_paths_on_device(device: str) -> bool:
@@ -185,6 +221,10 @@ def _wrap_callable(
     given = [name for name, value in torch_only.items() if value is not None]
     if given:
         raise ValueError(f"{', '.join(given)} cannot be given with a callable")
+    own = getattr(source, "output", None)
+    if own in OUTPUTS and output not in (None, own):
+        raise ValueError(f"output={output!r} was given, and the callable says output={own!r}")
+    output = own if own in OUTPUTS else output
     if output not in OUTPUTS:
         raise ValueError(
             "a callable must say what it returns and differentiates:"
@@ -200,31 +240,6 @@ def _wrap_callable(
         precision="ieee",
         scores="probabilities" if output == "softmax" else "logits",
         callable_output=output,
-    )
-
-
-def _check_preprocess(preprocess: Any) -> tuple[list[float], list[float]]:
-    """Return (scale, offset) of x * scale + offset; both empty if the graph preprocesses."""
-    if preprocess is None or (isinstance(preprocess, str) and preprocess == "none"):
-        return [], []
-    if isinstance(preprocess, str):
-        if preprocess == "xception":
-            return [1 / 127.5], [-1.0]
-        if preprocess == "imagenet":
-            scale = [1 / (255 * std) for std in IMAGENET_STD]
-            offset = [-m / std for m, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-            return scale, offset
-    try:
-        scales, offsets = np.broadcast_arrays(
-            *(np.atleast_1d(np.asarray(part, np.float64)) for part in preprocess)
-        )
-        if scales.ndim == 1 and scales.size and np.isfinite([scales, offsets]).all():
-            return scales.tolist(), offsets.tolist()
-    except (TypeError, ValueError):
-        pass
-    raise ValueError(
-        "preprocess must be 'xception', 'imagenet', 'none' or (scale, offset), finite numbers or"
-        f" one per channel, got {preprocess!r}"
     )
 
 

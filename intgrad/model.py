@@ -15,7 +15,7 @@ from .targets import Targets, resolve_targets
 Output = Literal["softmax", "log_softmax", "logit"]
 Precision = Literal["ieee", "tf32", "bfloat16"]
 
-OUTPUTS = ("softmax", "log_softmax", "logit")
+OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit")
 
 
 class Model:

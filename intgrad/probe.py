@@ -51,7 +51,7 @@ def probe(
         raise ModelError(f"{name} changes its input in place: start it with x = x.clone()")
     try:
         together, takes_batches = run(pixels), True
-    except ModelError:
+    except Exception:
         together, takes_batches = alone, False
     again = run(pixels) if takes_batches else run_each(pixels)
     if not _agree(together, again, tolerance):
@@ -75,7 +75,7 @@ def _find_channels(handle: Any, name: str, input_size: tuple[int, int]) -> tuple
     for channels in CHANNELS:
         try:
             return channels, _core.describe(handle, *input_size, channels)[0]
-        except ModelError as error:
+        except Exception as error:  # a module's own, whatever it raises
             failures.append(error)
     raise ModelError(
         f"{name} does not run on an image of {input_size[0]} x {input_size[1]} (height x width;"

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-import json
 import operator
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from torch import Tensor, nn
 
 from . import keras_weights
 from ._optional import require
-from .archive import METADATA
+from .saving import make_archive, write_whole
 
 __all__ = ["Xception", "convert", "download_imagenet_weights", "imagenet_labels"]
 
@@ -303,7 +300,7 @@ def convert(
         "source": {"file": source.name, "sha256": _sha256(source)},
         "license": license,
     }
-    _write_archive(model.eval(), size, metadata, destination)
+    write_whole(destination, make_archive(model, size, metadata))
     return metadata
 
 
@@ -368,24 +365,6 @@ def _sha256(path: Path) -> str:
         for chunk in iter(lambda: stream.read(1 << 20), b""):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _write_archive(
-    model: nn.Module, size: tuple[int, int], metadata: Mapping[str, Any], destination: Path
-) -> None:
-    # Given a path, torch would write the temporary file's name into the archive.
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch 2.13 deprecates TorchScript
-        jit: Any = torch.jit  # partly untyped
-        traced = jit.trace(model, torch.zeros(1, 3, *size), check_trace=False)
-        jit.save(traced, buffer, _extra_files={METADATA: json.dumps(metadata)})
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(buffer.getbuffer())
-        os.replace(temporary, destination)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def imagenet_labels() -> list[str]:
