@@ -10,13 +10,9 @@ from pathlib import Path
 
 from . import __version__
 from .archive import check_archive
-from .attribution import integrated_gradients
-from .images import load_image
-from .info import AttributionInfo
-from .loading import load_model
-from .model import OUTPUTS, Model
-from .plan import IMAGE_RULES, RULES
-from .visualizer import GradVisualizer
+from .baselines import NAMES
+from .model import OUTPUTS
+from .plan import RULES
 
 EXAMPLES = """examples:
   intgrad convert imagenet xception.pt          download Keras's ImageNet Xception (88 MB)
@@ -24,20 +20,24 @@ EXAMPLES = """examples:
   intgrad info model.pt
   intgrad explain photo.jpg --model model.pt --target cat --out explained
 """
+EXPLAIN_EXAMPLES = """examples:
+  intgrad explain photo.jpg --model model.pt
+  intgrad explain photos --model model.pt --tolerance 0.05 --score logit --out explained
+  intgrad explain 'photos/**/*.jpg' more/photo.png --model model.pt --target cat --baseline blur
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (OSError, ValueError, TypeError, IndexError, ImportError, MemoryError) as error:
         print(f"intgrad: {_describe(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("intgrad: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _describe(error: BaseException) -> str:
@@ -146,75 +146,61 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photographs")
+    parser.description = (
+        "For every photograph: OUT/NAME.png, OUT/NAME.npz and a line in OUT/explained.jsonl. The"
+        " same command goes on where it was stopped."
+    )
+    parser.epilog = EXPLAIN_EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="photographs, folders of them, or patterns such as 'photos/**/*.jpg'",
+    )
     parser.add_argument("--model", type=Path, required=True, help="from intgrad convert")
-    parser.add_argument("--target", help="class index or label (default: the top class)")
-    parser.add_argument("--steps", type=int, default=50, help="intervals of the path (default: 50)")
-    parser.add_argument("--rule", choices=RULES, default="trapezoid")
+    parser.add_argument("--target", help="class index or label (default: each one's top class)")
+    exactness = parser.add_mutually_exclusive_group()
+    exactness.add_argument(
+        "--steps", type=int, default=50, help="intervals of the path (default: 50)"
+    )
+    exactness.add_argument(
+        "--tolerance", type=float, help="relative error to reach instead, 0.05 for 5 %%"
+    )
+    parser.add_argument(
+        "--baseline",
+        type=_parse_baseline,
+        default="black",
+        help=f"{', '.join(NAMES)} or a number (default: black)",
+    )
     parser.add_argument(
         "--score", choices=OUTPUTS, default="softmax", help="what is explained (default: softmax)"
     )
+    parser.add_argument("--rule", choices=RULES, default="trapezoid")
+    parser.add_argument("--batch-size", type=int, help="points at once (default: what fits)")
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: CUDA if there is one)")
+    parser.add_argument("--seed", type=int, help="for the baseline 'uniform'")
     parser.add_argument(
-        "--out", type=Path, default=Path(), help="folder for IMAGE.png (default: this one)"
+        "--out",
+        type=Path,
+        default=Path("explained"),
+        help="folder of the results (default: explained)",
     )
     parser.set_defaults(run=_explain)
 
 
-def _explain(options: argparse.Namespace) -> None:
-    model = load_model(options.model, device=options.device)
-    options.out.mkdir(parents=True, exist_ok=True)
-    for path in options.images:
-        _explain_image(model, path, options)
+def _parse_baseline(text: str) -> str | float:
+    if text in NAMES:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number nor one of {', '.join(NAMES)}"
+        ) from None
 
 
-def _explain_image(model: Model, path: Path, options: argparse.Namespace) -> None:
-    image = load_image(path, size=model.input_size)
-    ranked = model.top(image, 3)
-    target = ranked[0][1] if options.target is None else options.target
-    if isinstance(target, str) and target.isdecimal() and target not in (model.labels or ()):
-        target = int(target)
-    attributions, info = integrated_gradients(
-        model,
-        image,
-        target,
-        steps=options.steps,
-        rule=options.rule,
-        output=options.score,
-        progress=sys.stderr.isatty(),
-        error_map=options.rule == "trapezoid" and options.steps >= 2,
-        gradient=options.rule in IMAGE_RULES,
-        return_info=True,
-    )
-    gradient = info.gradient
-    if gradient is None:
-        gradient = model.gradients(image, info.target, output=options.score)
-    name = str(info.target) if model.labels is None else model.labels[info.target]
-    report = _report(info, name)
-    top = ", ".join(f"{label} {probability:.1%}" for label, _, probability in ranked)
-    drawn = options.out / f"{path.stem}.png"
-    titles = [f"{path.name}: {name}", "Gradient", "Integrated gradients"]
-    GradVisualizer().visualize(
-        image,
-        gradient,
-        attributions,
-        polarity="both",
-        style="heat",
-        error=info.pixel_error_map,
-        figsize=(5 * (len(titles) + (info.pixel_error_map is not None)), 5.4),
-        titles=titles + ["Beyond 2 sd"] * (info.pixel_error_map is not None),
-        show=False,
-        save=drawn,
-    )
-    print(f"{path.name}: {top}", *report, f"picture: {drawn}", sep="\n  ")
+def _explain(options: argparse.Namespace) -> int:
+    from .explain import explain
 
-
-def _report(info: AttributionInfo, name: str) -> list[str]:
-    error = "unknown for this rule" if info.error != info.error else f"{info.error:.1%}"
-    return [
-        f"explained: {name} ({info.output}), {info.score:.4g} here against"
-        f" {info.baseline_score:.4g} on the {info.baseline} baseline",
-        f"estimated error of the attributions: {error}",
-        f"completeness gap: {info.delta:+.4g}, of {info.score - info.baseline_score:.4g}",
-        f"time: {info.seconds:.1f} s for {info.evaluations} gradients on {info.device}",
-    ]
+    return explain(options)

@@ -43,6 +43,11 @@ def load_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
         (height, width).
     """
     size = None if size is None else check_size(size, "size")
+    return to_pixels(decode(path), size)
+
+
+def decode(path: str | os.PathLike[str]) -> Any:
+    """Read a file as a Pillow image, upright and in RGB; raises what `load_image` does."""
     pil = require("PIL.Image", "pillow", "load_image")
     with open(path, "rb") as file, warnings.catch_warnings():
         # Pillow's own limit is a warning first; ours, below, is an error at once.
@@ -60,11 +65,16 @@ def load_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
                 f" {MAX_PIXELS:,} in all"
             )
         try:
-            picture = _to_rgb(picture)
+            return _to_rgb(picture)
         except (OSError, SyntaxError, EOFError) as error:
             raise ValueError(f"{os.fspath(path)!r} is damaged: {error}") from error
+
+
+def to_pixels(picture: Any, size: tuple[int, int] | None) -> Float32Array:
+    """Return what a Pillow image in RGB is to a model of this input size."""
     if size is not None:
-        picture = picture.resize((size[1], size[0]), pil.Resampling.NEAREST)
+        nearest = require("PIL.Image", "pillow", "load_image").Resampling.NEAREST
+        picture = picture.resize((size[1], size[0]), nearest)
     return np.asarray(picture, np.float32)
 
 

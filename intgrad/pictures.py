@@ -33,6 +33,18 @@ def scale_of(maps: Map) -> float:
     return float(np.percentile(magnitudes, CUT) or magnitudes.max() or 1.0)
 
 
+def stretch(maps: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """Resize maps (h, w) or (h, w, C) to another height and width by nearest neighbour.
+
+    So every value that is drawn is one that was computed, and its deviation stays beside it.
+    """
+    rows, columns = (
+        np.arange(new) * old // new for new, old in zip(shape, maps.shape[:2], strict=True)
+    )
+    stretched: npt.NDArray[Any] = maps[rows][:, columns]
+    return stretched
+
+
 def heat(values: Map, vmax: float, polarity: str) -> Picture:
     """Colour a map: both signs on a diverging scale that is symmetric about 0."""
     scaled = (values / vmax + 1) / 2 if polarity == "both" else np.abs(values) / vmax
