@@ -17,19 +17,22 @@ SOURCES := setup.py pyproject.toml $(shell find csrc -name '*.[ch]' -o -name '*.
 export INTGRAD_CACHE := $(abspath $(CACHE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test notebooks lint format bench clean
+.PHONY: help demo test notebooks docs lint format bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    explain a real photograph with a real Xception (out/0412.png)"
 	@echo "make test    build and run every test"
 	@echo "make notebooks  run the notebooks, with few steps"
+	@echo "make docs    build the documentation (build/site/index.html)"
 	@echo "make lint    check the style and types of everything"
 	@echo "make format  mend what lint says of style"
 	@echo "make bench   measure against the rivals on the CPU (benchmarks/README.md; over an hour)"
 	@echo "make clean   remove what these made, but not the downloads in $(CACHE)"
 
+# Done anew each time: explain goes on with what is unfinished, and leaves alone what is not.
 demo: $(MODEL)
+	@rm -f out/explained.jsonl
 	$(BIN)/intgrad explain $(KITCHEN)/datasets/kitchenware-data/images/0412.jpg --model $(MODEL) --out out
 
 test: $(VENV)/test.stamp $(KITCHEN)
@@ -38,10 +41,15 @@ test: $(VENV)/test.stamp $(KITCHEN)
 notebooks: $(VENV)/test.stamp $(KITCHEN)
 	INTGRAD_NOTEBOOK_STEPS=16 $(BIN)/python -m pytest --nbmake notebooks
 
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/stubtest intgrad._core
+	$(BIN)/pyright
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests -name '*.[ch]' -o -name '*.[ch]pp')
 
 format: $(VENV)/lint.stamp
@@ -82,6 +90,10 @@ $(VENV)/test.stamp: $(VENV)/package.stamp
 
 $(VENV)/bench.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --group bench $(TORCH)
+	touch $@
+
+$(VENV)/docs.stamp: $(VENV)/package.stamp
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 $(VENV)/lint.stamp: $(VENV)/package.stamp

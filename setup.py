@@ -7,6 +7,7 @@ Environment:
 
 import os
 import re
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -103,10 +104,25 @@ def torch_extension(torch: Torch) -> Extension:
     )
 
 
+def check_compilers() -> None:
+    """Say what is missing; setuptools' own error is a command line that failed."""
+    wanted = {"C": ("CC", "cc"), "C++": ("CXX", "c++")} if TORCH else {"C": ("CC", "cc")}
+    for language, (variable, usual) in wanted.items():
+        command = os.environ.get(variable) or sysconfig.get_config_var(variable) or usual
+        program = command.split()[0]
+        if shutil.which(program) is None:
+            sys.exit(
+                f"intgrad is built from source and needs a {language} compiler, and there is no"
+                f" {program!r}: install one (Debian, Ubuntu: apt install build-essential; Fedora:"
+                f" dnf install gcc-c++), or say in {variable}= where it is"
+            )
+
+
 class BuildExtensions(build_ext):
     """Notes beside the extensions which torch they were built against."""
 
     def run(self) -> None:
+        check_compilers()
         super().run()
         folder = Path(self.get_ext_fullpath("intgrad._core")).parent
         facts = {
