@@ -7,7 +7,7 @@ import importlib
 import io
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ._core import ModelError
@@ -153,15 +153,18 @@ def _copy(module: Any) -> Any:
 
 
 def _deep_copy(module: Any) -> Any:
-    """Copy a module; graphs below it by way of a file, because deepcopy leaves them half made."""
+    """Copy a module; graphs in it by way of a file, because deepcopy leaves them half made."""
+    return copy.deepcopy(module, {id(graph): _reload(graph) for graph in _graphs(module)})
+
+
+def _graphs(module: Any) -> Iterator[Any]:
     import torch
 
-    memo = {
-        id(part): _reload(part)
-        for part in module.modules()
-        if isinstance(part, torch.jit.ScriptModule)
-    }
-    return copy.deepcopy(module, memo)
+    if isinstance(module, torch.jit.ScriptModule):
+        yield module
+    else:
+        for child in module.children():
+            yield from _graphs(child)
 
 
 def _reload(graph: Any) -> Any:
