@@ -53,7 +53,7 @@ class Results:
         self._lock = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._finished = self._read_records()
+            self._finished = set(self._read_records())
             self._remove_parts()
             self._records = (folder / RECORDS).open("a", encoding="utf-8")
         except BaseException as error:
@@ -108,7 +108,7 @@ class Results:
         }
         self._records.write(json.dumps(record, allow_nan=False) + "\n")
         self._records.flush()
-        self._finished[record["image"]] = record
+        self._finished.add(record["image"])
         return record
 
     def _write(self, name: str, write: Callable[[Path], None]) -> None:

@@ -13,7 +13,9 @@
 #endif
 #include <numpy/arrayobject.h>
 
-/* A new capsule of a model that calls `function(batch, targets)`; borrows both arguments. */
+/* A new capsule of a model that calls `function(batch, targets)`, or with takes_output
+ * `function(batch, targets, output)`; borrows both objects. NULL with an exception set on failure.
+ */
 PyObject *ig_callable_handle(PyObject *function, int takes_output, PyObject *model_error);
 
 #endif
