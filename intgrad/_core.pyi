@@ -27,6 +27,7 @@ def scores(
     output: str,
     batch_size: int,
     progress: _Progress,
+    first_image: int = 0,
     /,
 ) -> _Float32: ...
 def gradients(

@@ -176,7 +176,7 @@ def from_torch(
     )
 
     def differentiate(points: Float32Array, targets: npt.NDArray[np.int64]) -> tuple[Any, Any]:
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             batch = torch.from_numpy(points).requires_grad_()
             values = finish(function(batch))
             picked = values.gather(1, torch.from_numpy(targets)[:, None].to(values.device))

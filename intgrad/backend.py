@@ -127,7 +127,7 @@ def _trace(module: Any, input_size: tuple[int, int]) -> Any:
 
     twin = _copy(module)
     failures = []
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         for channels in CHANNELS:
             try:
                 example = torch.zeros(1, channels, *input_size)
@@ -186,8 +186,11 @@ def make_eager(
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     twin = _copy(module).to(device, dtype)
 
+    kind = torch.device(device).type
+
     def infer(batch: Any) -> Any:
-        return twin(batch.permute(0, 3, 1, 2).to(device, dtype)).float()
+        with torch.autocast(kind, enabled=False):
+            return twin(batch.permute(0, 3, 1, 2).to(device, dtype)).float()
 
     adapters = {
         output: from_torch(infer, scores=scores, preprocess=preprocess, output=output)

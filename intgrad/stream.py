@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -177,7 +178,7 @@ class _Stream:
         # With a tolerance an image asks for few points at a time, and others have to fill a batch.
         fixed = self.plan.tolerance is None
         enough = 16 * batch_size // self.plan.steps if fixed else batch_size
-        results = (1 + self.plan.error_map + self.plan.gradient) * max(np.size(target), 1)
+        results = (1 + self.plan.error_map + self.plan.gradient) * max(math.prod(np.shape(target)), 1)
         most = CHUNK_BYTES // (image.nbytes * (1 + results))
         return max(1, min(max(enough, 4) * len(self.model._handles), most))
 
@@ -203,7 +204,7 @@ class _Stream:
         batch = np.concatenate(chunk.images)
         baselines = make_baselines(self.baseline, batch, self.seed)
         targets = None if chunk.targets[0] is None else chunk.targets
-        indices, many = self.model._resolve_targets(targets, batch)
+        indices, many = self.model._resolve_targets(targets, batch, chunk.first)
         result = compute(
             self.model, batch, baselines, indices, self.plan, update, first_image=chunk.first
         )

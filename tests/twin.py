@@ -117,7 +117,7 @@ def estimate_error(nodes, sides, squares):
 
     `sides` holds gradients times distance, (nodes, T, H, W, C) for each path.
     """
-    total = difference = error = expected = 0
+    total = difference = error = expected = odd = 0
     for alphas, side, square in zip(nodes, sides, squares, strict=True):
         weights = np.convolve(np.r_[0, np.diff(alphas), 0], [0.5, 0.5], "valid")
         total = total + np.tensordot(weights, side, axes=1) / len(nodes)
@@ -129,7 +129,8 @@ def estimate_error(nodes, sides, squares):
         of_a, of_b = square[0:paired:2], square[1:paired:2]
         error += np.sum(a**2 * of_a + b**2 * of_b) / 12
         expected += np.sum(b**2 * of_a + a**2 * of_b) / 4
-    factor = np.sqrt(relative(error, expected))
+        odd += np.sum(widths[paired:] ** 2 * square[paired:]) / 12 / len(nodes) ** 2
     norms = np.sqrt(np.sum(total**2, axis=(1, 2, 3)))
-    estimates = factor * np.sqrt(np.sum(difference**2, axis=(1, 2, 3)))
+    squares = relative(error, expected) * np.sum(difference**2, axis=(1, 2, 3)) + odd
+    estimates = np.sqrt(squares)
     return np.array([relative(e, n) for e, n in zip(estimates, norms, strict=True)]), total

@@ -67,13 +67,13 @@ static int check_answer(ig_model *model, const answer *a, const npy_intp *pictur
                      pictures[1], pictures[2], pictures[3]);
         return 0;
     }
-    const size_t known = atomic_load(&model->num_classes);
-    if (known && known != (size_t)scores[1]) {
+    size_t known = 0; /* another thread's first call may be first */
+    if (!atomic_compare_exchange_strong(&model->num_classes, &known, (size_t)scores[1]) &&
+        known != (size_t)scores[1]) {
         PyErr_Format(model->model_error, "the callable returned %zd classes, and %zu before",
                      scores[1], known);
         return 0;
     }
-    atomic_store(&model->num_classes, (size_t)scores[1]);
     return 1;
 }
 

@@ -27,10 +27,11 @@ static core_state *get_state(PyObject *module)
 }
 
 /* `result`, or NULL with an exception set, and the result dropped, where the work has failed. */
-static PyObject *unless_failed(PyObject *result, const ig_error *error, PyObject *module)
+static PyObject *unless_failed(PyObject *result, ig_status status, const ig_error *error,
+                               PyObject *module)
 {
-    ig_raise(error, get_state(module)->model_error);
-    if (PyErr_Occurred())
+    ig_raise(status, error, get_state(module)->model_error);
+    if (status != IG_OK)
         Py_CLEAR(result);
     return result;
 }
@@ -188,7 +189,9 @@ static PyObject *core_nodes(PyObject *module, PyObject *args)
     PyObject *half = NULL;
     if (!alphas || !weights)
         goto fail;
+    Py_BEGIN_ALLOW_THREADS /* Gauss-Legendre takes the square of the steps */
     ig_rule_nodes(rule, (size_t)steps, PyArray_DATA(alphas), PyArray_DATA(weights));
+    Py_END_ALLOW_THREADS
     if (rule == IG_TRAPEZOID && steps >= 2) {
         half = PyArray_SimpleNew(1, &count, NPY_DOUBLE);
         if (!half)
@@ -263,8 +266,7 @@ static int describe(PyObject *module, const ig_handle *handle, ig_shape shape,
     Py_BEGIN_ALLOW_THREADS
     status = handle->backend->describe(handle->model, shape, ret_description, &error);
     Py_END_ALLOW_THREADS
-    if (status != IG_OK)
-        ig_raise(&error, get_state(module)->model_error);
+    ig_raise(status, &error, get_state(module)->model_error);
     return status == IG_OK;
 }
 
@@ -290,18 +292,20 @@ static PyObject *core_describe(PyObject *module, PyObject *args)
     return Py_BuildValue("ns", (Py_ssize_t)about.num_classes, about.device);
 }
 
-PyDoc_STRVAR(scores_doc, "scores(model, images, output, batch_size, progress, /)\n--\n\n"
-                         "F of every class, (N, K) float32, of images (N, H, W, C) float32.");
+PyDoc_STRVAR(scores_doc,
+             "scores(model, images, output, batch_size, progress, first_image=0, /)\n--\n\n"
+             "F of every class, (N, K) float32, of images (N, H, W, C) float32; messages count\n"
+             "the images from first_image.");
 
 static PyObject *core_scores(PyObject *module, PyObject *args)
 {
     PyObject *capsule, *images_object, *progress;
     const char *output_name;
-    Py_ssize_t batch_size;
+    Py_ssize_t batch_size, first_image = 0;
     ig_output output;
     PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "OOsnO", &capsule, &images_object, &output_name, &batch_size,
-                          &progress) ||
+    if (!PyArg_ParseTuple(args, "OOsnO|n", &capsule, &images_object, &output_name, &batch_size,
+                          &progress, &first_image) ||
         !to_output(output_name, &output) || !check_positive(batch_size, "batch_size"))
         return NULL;
     const ig_handle *handle = to_handle(capsule);
@@ -315,15 +319,23 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
     result = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
     if (!result)
         goto done;
-    const ig_batches work = {handle->backend, handle->model,   shape_of(images),
-                             output,          between_batches, to_context(progress)};
+    const ig_batches work = {.backend = handle->backend,
+                             .model = handle->model,
+                             .shape = shape_of(images),
+                             .output = output,
+                             .between = between_batches,
+                             .context = to_context(progress),
+                             .what = "image",
+                             .first = (size_t)first_image};
     size_t batch = (size_t)batch_size;
     ig_error error = {IG_OK, ""};
+    ig_status status;
     Py_BEGIN_ALLOW_THREADS
-    ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], about.num_classes, &batch,
+    status =
+        ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], about.num_classes, &batch,
               PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
-    result = unless_failed(result, &error, module);
+    result = unless_failed(result, status, &error, module);
 
 done:
     Py_XDECREF(images);
@@ -365,15 +377,21 @@ static PyObject *core_gradients(PyObject *module, PyObject *args)
     result = PyArray_SimpleNew(5, dims, NPY_FLOAT32);
     if (!result)
         goto done;
-    const ig_batches work = {handle->backend, handle->model,   shape,
-                             output,          between_batches, to_context(progress)};
+    const ig_batches work = {.backend = handle->backend,
+                             .model = handle->model,
+                             .shape = shape,
+                             .output = output,
+                             .between = between_batches,
+                             .context = to_context(progress),
+                             .what = "image"};
     size_t batch = (size_t)(batch_size < dims[0] ? batch_size : dims[0]);
     ig_error error = {IG_OK, ""};
+    ig_status status;
     Py_BEGIN_ALLOW_THREADS
-    ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
+    status = ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
                  (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
-    result = unless_failed(result, &error, module);
+    result = unless_failed(result, status, &error, module);
 
 done:
     Py_XDECREF(images);
@@ -401,10 +419,11 @@ static PyObject *core_fitting_batch(PyObject *module, PyObject *args)
     const ig_shape shape = {(size_t)height, (size_t)width, (size_t)channels};
     size_t batch_size = 0;
     ig_error error = {IG_OK, ""};
+    ig_status status;
     Py_BEGIN_ALLOW_THREADS
-    ig_fitting_batch(handle->backend, handle->model, shape, (size_t)limit, &batch_size, &error);
+    status = ig_fitting_batch(handle->backend, handle->model, shape, (size_t)limit, &batch_size, &error);
     Py_END_ALLOW_THREADS
-    return unless_failed(PyLong_FromSize_t(batch_size), &error, module);
+    return unless_failed(PyLong_FromSize_t(batch_size), status, &error, module);
 }
 
 /* ---- Integration --------------------------------------------------------------------------- */
@@ -657,10 +676,9 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
     status = ig_integrate(handle->backend, handle->model, &request, between_batches,
                           to_context(progress), &result, &error);
     Py_END_ALLOW_THREADS
+    ig_raise(status, &error, get_state(module)->model_error);
     if (status == IG_OK)
         answer = to_answer(&a, result.batch_size);
-    else if (status != IG_PENDING)
-        ig_raise(&error, get_state(module)->model_error);
 
 done:
     release_integration(&a);

@@ -8,6 +8,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <string.h>
 
 #include "../engine/backend.h"
 
@@ -50,25 +51,33 @@ static inline PyObject *ig_handle_new(const ig_backend *backend, ig_model *model
     return capsule;
 }
 
-/* The Python exception that an ig_error stands for; `model_error` is intgrad.ModelError. */
-static inline void ig_raise(const ig_error *error, PyObject *model_error)
+/* The Python exception that a failure stands for; `model_error` is intgrad.ModelError. The status
+ * decides, because the error may still hold what was mended since, as memory that was short. */
+static inline void ig_raise(ig_status status, const ig_error *error, PyObject *model_error)
 {
-    switch (error->code) {
+    PyObject *type = NULL, *text;
+    switch (status) {
     case IG_NO_MEMORY:
-        PyErr_SetString(PyExc_MemoryError, error->message);
+        type = PyExc_MemoryError;
         break;
     case IG_OUT_OF_RANGE:
-        PyErr_SetString(PyExc_IndexError, error->message);
+        type = PyExc_IndexError;
         break;
     case IG_INVALID:
-        PyErr_SetString(PyExc_ValueError, error->message);
+        type = PyExc_ValueError;
         break;
     case IG_MODEL_FAILED:
-        PyErr_SetString(model_error, error->message);
+        type = model_error;
         break;
     case IG_OK:
     case IG_PENDING:
-        break;
+        return;
+    }
+    /* A text that was cut to fit may end within a character. */
+    text = PyUnicode_DecodeUTF8(error->message, (Py_ssize_t)strlen(error->message), "replace");
+    if (text) {
+        PyErr_SetObject(type, text);
+        Py_DECREF(text);
     }
 }
 

@@ -39,6 +39,14 @@ bool to_precision(const char *name, ig_precision *ret_precision)
     return false;
 }
 
+bool check_lengths(const std::vector<float> &scale, const std::vector<float> &offset)
+{
+    if (scale.size() != offset.size())
+        PyErr_Format(PyExc_ValueError, "scale and offset must be equally long, got %zu and %zu",
+                     scale.size(), offset.size());
+    return scale.size() == offset.size();
+}
+
 PyDoc_STRVAR(
     load_doc,
     "load(archive, device, scale, offset, gives_probabilities, precision, device_paths)\n--\n\n"
@@ -60,7 +68,7 @@ PyObject *torch_load(PyObject *module, PyObject *args)
     std::vector<float> scale, offset;
     ig_precision precision;
     if (to_floats(scale_object, scale) && to_floats(offset_object, offset) &&
-        to_precision(precision_name, &precision)) {
+        check_lengths(scale, offset) && to_precision(precision_name, &precision)) {
         const ig_torch_options options = {
             archive.buf,
             static_cast<size_t>(archive.len),
@@ -79,8 +87,7 @@ PyObject *torch_load(PyObject *module, PyObject *args)
         Py_END_ALLOW_THREADS
         if (status == IG_OK)
             handle = ig_handle_new(ig_torch_backend(device_paths), model);
-        else
-            ig_raise(&error, static_cast<State *>(PyModule_GetState(module))->model_error);
+        ig_raise(status, &error, static_cast<State *>(PyModule_GetState(module))->model_error);
     }
     PyBuffer_Release(&archive);
     return handle;

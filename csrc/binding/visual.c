@@ -188,8 +188,9 @@ static PyObject *visual_clip(PyObject *module, PyObject *args)
     PyArrayObject *values = to_array(object, NPY_DOUBLE, ANY_NDIM, "attributions");
     PyArrayObject *result = values ? new_like(values, NPY_DOUBLE) : NULL;
     if (result) {
+        const size_t count = size_of(values);
         Py_BEGIN_ALLOW_THREADS
-        ig_clip(PyArray_DATA(values), size_of(values), low, high, PyArray_DATA(result));
+        ig_clip(PyArray_DATA(values), count, low, high, PyArray_DATA(result));
         Py_END_ALLOW_THREADS
     }
     Py_XDECREF(values);
@@ -222,7 +223,8 @@ static PyObject *visual_channel_mean(PyObject *module, PyObject *args)
                            LARGEST, PyArray_DATA(result));
     Py_END_ALLOW_THREADS
     if (!good) {
-        check_values(values, "attributions");
+        if (check_values(values, "attributions"))
+            PyErr_SetString(PyExc_ValueError, "attributions were written to while they were read");
         Py_CLEAR(result);
     }
 
@@ -246,11 +248,12 @@ static PyObject *visual_energy_threshold(PyObject *module, PyObject *args)
     PyArrayObject *map = to_array(object, NPY_DOUBLE, ANY_NDIM, "attributions");
     if (!map || !check_not_empty(map, "attributions"))
         goto done;
-    scratch = new_scratch(ig_energy_scratch(size_of(map)), NPY_DOUBLE);
+    const size_t count = size_of(map);
+    scratch = new_scratch(ig_energy_scratch(count), NPY_DOUBLE);
     if (!scratch)
         goto done;
     Py_BEGIN_ALLOW_THREADS
-    ig_energy_thresholds(PyArray_DATA(map), size_of(map), &percentage, 1, PyArray_DATA(scratch),
+    ig_energy_thresholds(PyArray_DATA(map), count, &percentage, 1, PyArray_DATA(scratch),
                          &threshold);
     Py_END_ALLOW_THREADS
     result = PyFloat_FromDouble(threshold);
@@ -307,8 +310,9 @@ static PyObject *visual_binarize(PyObject *module, PyObject *args)
     PyArrayObject *map = to_array(object, NPY_DOUBLE, ANY_NDIM, "attributions");
     PyArrayObject *result = map ? new_like(map, NPY_BOOL) : NULL;
     if (result) {
+        const size_t count = size_of(map);
         Py_BEGIN_ALLOW_THREADS
-        ig_binarize(PyArray_DATA(map), size_of(map), threshold, PyArray_DATA(result));
+        ig_binarize(PyArray_DATA(map), count, threshold, PyArray_DATA(result));
         Py_END_ALLOW_THREADS
     }
     Py_XDECREF(map);
@@ -372,9 +376,9 @@ static PyObject *visual_fill_holes(PyObject *module, PyObject *object)
     result = scratch ? new_like(mask, NPY_BOOL) : NULL;
     if (!result)
         goto done;
+    const size_t height = dim_of(result, 0), width = dim_of(result, 1);
     Py_BEGIN_ALLOW_THREADS
-    ig_fill_holes(PyArray_DATA(mask), dim_of(mask, 0), dim_of(mask, 1), PyArray_DATA(scratch),
-                  PyArray_DATA(result));
+    ig_fill_holes(PyArray_DATA(mask), height, width, PyArray_DATA(scratch), PyArray_DATA(result));
     Py_END_ALLOW_THREADS
 
 done:
@@ -412,16 +416,17 @@ static PyObject *visual_components(PyObject *module, PyObject *args)
     labels = new_like(mask, NPY_INT32);
     if (!labels)
         goto done;
+    const size_t height = dim_of(labels, 0), width = dim_of(labels, 1);
     npy_intp count;
     Py_BEGIN_ALLOW_THREADS
-    count = (npy_intp)ig_label(PyArray_DATA(mask), dim_of(mask, 0), dim_of(mask, 1), links,
-                               PyArray_DATA(labels));
+    count =
+        (npy_intp)ig_label(PyArray_DATA(mask), height, width, links, PyArray_DATA(labels));
     Py_END_ALLOW_THREADS
     sums = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
     if (!sums)
         goto done;
     Py_BEGIN_ALLOW_THREADS
-    ig_component_sums(PyArray_DATA(labels), weights ? PyArray_DATA(weights) : NULL, size_of(labels),
+    ig_component_sums(PyArray_DATA(labels), weights ? PyArray_DATA(weights) : NULL, height * width,
                       (size_t)count, PyArray_DATA(sums));
     Py_END_ALLOW_THREADS
     result = Py_BuildValue("OO", labels, sums);

@@ -66,8 +66,9 @@ ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
         size_t at;
         if (!ig_all_finite(scores, n * num_classes, &at))
             return ig_fail(error, IG_MODEL_FAILED,
-                           "image %zu: the model's score of class %zu is %g",
-                           from + at / num_classes, at % num_classes, (double)scores[at]);
+                           "%s %zu: the model's score of class %zu is %g", work->what,
+                           work->first + from + at / num_classes, at % num_classes,
+                           (double)scores[at]);
         from += n;
         if (cancelled(work, from, count))
             return IG_PENDING;
@@ -100,8 +101,9 @@ ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t cou
         }
         size_t at;
         if (status == IG_OK && !ig_all_finite(gradients, m * size, &at))
-            status = ig_fail(error, IG_MODEL_FAILED, "image %zu: the model's gradient holds %g",
-                             from + at / (target_count * size), (double)gradients[at]);
+            status = ig_fail(error, IG_MODEL_FAILED, "%s %zu: the model's gradient holds %g",
+                             work->what, work->first + from + at / (target_count * size),
+                             (double)gradients[at]);
         from += n;
         if (status == IG_OK && cancelled(work, from, count))
             status = IG_PENDING;

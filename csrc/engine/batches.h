@@ -19,6 +19,8 @@ typedef struct {
     ig_output output;
     ig_between between;
     void *context;
+    const char *what; /* what messages call the pictures: "image" ... */
+    size_t first;     /* ... and the number of the first of them */
 } ig_batches;
 
 /* ret_scores (count, num_classes). */

@@ -208,6 +208,8 @@ typedef struct {
     int for_all;      /* ... or to every image */
     double weight;
     double *ret_scores; /* (N, T), added to */
+    const char *what;   /* what messages call the first of them */
+    size_t first;
 } end_points;
 
 static ig_status add_scores(const schedule *s, const end_points *ends, size_t picture,
@@ -226,12 +228,32 @@ static ig_status add_scores(const schedule *s, const end_points *ends, size_t pi
     return IG_OK;
 }
 
-static ig_status score_pictures(schedule *s, const end_points *ends, ig_error *error)
+/* Every gradient has been computed when end points are: for them the total stays as it was. */
+typedef struct {
+    ig_between between;
+    void *context;
+    size_t total;
+} all_done;
+
+static int between_ends(void *context, size_t done, size_t total)
+{
+    const all_done *points = context;
+    (void)done;
+    (void)total;
+    return points->between(points->context, points->total, points->total);
+}
+
+static ig_status score_pictures(schedule *s, const end_points *ends, all_done *points,
+                                ig_error *error)
 {
     const ig_batches work = {.backend = s->backend,
                              .model = s->model,
                              .shape = s->request->shape,
-                             .output = s->request->output};
+                             .output = s->request->output,
+                             .between = points->between ? between_ends : NULL,
+                             .context = points,
+                             .what = ends->what,
+                             .first = ends->first};
     ig_description about;
     ig_status status = s->backend->describe(s->model, work.shape, &about, error);
     if (status != IG_OK)
@@ -248,24 +270,28 @@ static ig_status score_pictures(schedule *s, const end_points *ends, ig_error *e
 }
 
 /* F at the ends of the paths, where the rule has no node there that gave it for free. */
-static ig_status score_ends(schedule *s, ig_error *error)
+static ig_status score_ends(schedule *s, ig_between between, void *context, ig_error *error)
 {
     const ig_request *request = s->request;
-    const size_t m = request->baseline_count;
-    const end_points images = {request->images, request->image_count, 1, 0, 1.0, s->result->scores};
+    const size_t m = request->baseline_count, n = request->image_count;
+    const end_points images = {request->images,       n,       1, 0, 1.0, s->result->scores, "image",
+                               request->first_image};
     const end_points baselines = {request->baselines,
-                                  request->baselines_are_shared ? m : m * request->image_count,
+                                  request->baselines_are_shared ? m : m * n,
                                   m,
                                   request->baselines_are_shared,
                                   1.0 / (double)m,
-                                  s->result->baseline_scores};
+                                  s->result->baseline_scores,
+                                  "baseline",
+                                  0};
+    all_done points = {between, context, n * m * request->nodes.count};
     ig_status status = IG_OK;
     if (request->adaptive)
         return IG_OK;
     if (request->nodes.alphas[request->nodes.count - 1] != 1.0)
-        status = score_pictures(s, &images, error);
+        status = score_pictures(s, &images, &points, error);
     if (status == IG_OK && request->nodes.alphas[0] != 0.0)
-        status = score_pictures(s, &baselines, error);
+        status = score_pictures(s, &baselines, &points, error);
     return status;
 }
 
@@ -283,7 +309,7 @@ ig_status ig_integrate(const ig_backend *backend, ig_model *model, const ig_requ
     if (status == IG_OK)
         status = run(&s, between, context, error);
     if (status == IG_OK)
-        status = score_ends(&s, error);
+        status = score_ends(&s, between, context, error);
     tear_down(&s);
     return status;
 }

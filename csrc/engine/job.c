@@ -135,10 +135,10 @@ static ig_status fold_given(const ig_work *w, ig_job *job, size_t baseline, ig_e
     return fold_path(w, job, baseline, nodes, error);
 }
 
-static void finish(const ig_work *w, ig_job *job)
+static ig_status finish(const ig_work *w, ig_job *job, ig_error *error)
 {
-    ig_totals_finish(w, &job->totals, job->image);
     job->finished = 1;
+    return ig_totals_finish(w, &job->totals, job->image, error);
 }
 
 /* ---- Refinement ---------------------------------------------------------------------------- */
@@ -147,7 +147,7 @@ static void finish(const ig_work *w, ig_job *job)
 static ig_status judge(const ig_work *w, const ig_job *job, int *ret_exact, ig_error *error)
 {
     const ig_refinement *r = job->refinement;
-    ig_expectation expected = {0.0, 0.0};
+    ig_expectation expected = {0.0, 0.0, 0.0};
     for (size_t k = 0; k < r->path_count; k++) {
         const ig_mesh *mesh = &r->meshes[k];
         w->path_weights[k] = mesh->summed;
@@ -158,11 +158,12 @@ static ig_status judge(const ig_work *w, const ig_job *job, int *ret_exact, ig_e
         w->store->assess(w->paths, job->paths, w->path_weights, r->path_count, w->norms, error);
     if (status != IG_OK)
         return status;
-    const double factor = ig_relative(expected.error, expected.difference);
     *ret_exact = 1;
-    for (size_t t = 0; t < w->request->target_count; t++)
-        *ret_exact &= ig_relative(sqrt(factor * w->norms[t].difference_square),
-                                  sqrt(w->norms[t].square)) <= w->request->adaptive->tolerance;
+    for (size_t t = 0; t < w->request->target_count; t++) { /* norms of sums, not of means */
+        const double square = ig_estimate_square(expected, w->norms[t].difference_square, 1);
+        *ret_exact &= ig_relative(sqrt(square), sqrt(w->norms[t].square)) <=
+                      w->request->adaptive->tolerance;
+    }
     return IG_OK;
 }
 
@@ -204,9 +205,7 @@ static ig_status end_round(const ig_work *w, ig_job *job, ig_error *error)
         return IG_OK;
     }
     status = fold_refined(w, job, error);
-    if (status == IG_OK)
-        finish(w, job);
-    return status;
+    return status == IG_OK ? finish(w, job, error) : status;
 }
 
 /* ---- Settling ------------------------------------------------------------------------------ */
@@ -234,6 +233,6 @@ ig_status ig_job_settle(const ig_work *w, const ig_origin *origin, const ig_poin
     if (origin->ends_path)
         status = fold_given(w, job, origin->baseline, error);
     if (status == IG_OK && job->settled == job->decided)
-        finish(w, job);
+        status = finish(w, job, error);
     return status;
 }

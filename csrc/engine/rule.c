@@ -120,13 +120,17 @@ void ig_sum_weights(const ig_nodes *nodes, ig_weights *ret_weights)
 ig_expectation ig_trapezoid_expectation(const double *alphas, size_t count,
                                         const double *jump_norms)
 {
-    ig_expectation sum = {0.0, 0.0};
+    ig_expectation sum = {0.0, 0.0, 0.0};
     for (size_t k = 0; k + 2 < count; k += 2) {
         const double a = alphas[k + 1] - alphas[k], b = alphas[k + 2] - alphas[k + 1];
         const double jump_a = jump_norms ? jump_norms[k] : 1.0;
         const double jump_b = jump_norms ? jump_norms[k + 1] : 1.0;
         sum.error += (a * a * jump_a * jump_a + b * b * jump_b * jump_b) / 12.0;
         sum.difference += (b * b * jump_a * jump_a + a * a * jump_b * jump_b) / 4.0;
+    }
+    if (jump_norms && count % 2 == 0) {
+        const double side = (alphas[count - 1] - alphas[count - 2]) * jump_norms[count - 2];
+        sum.odd = side * side / 12.0;
     }
     return sum;
 }

@@ -40,7 +40,7 @@ typedef struct {
 /* What each node of a path contributes to its sums, ret_weights (count). */
 void ig_sum_weights(const ig_nodes *nodes, ig_weights *ret_weights);
 
-/* What the squares of T's error and of T - T_half are expected to be, up to a common factor.
+/* What the squares of T's error and of T - T_half are expected to be.
  *
  * Along the path the gradient of a ReLU network moves like Brownian motion (measured), so that
  * jumps J over intervals are independent and T's error has the mean square sum h^2 |J|^2 / 12,
@@ -48,10 +48,12 @@ void ig_sum_weights(const ig_nodes *nodes, ig_weights *ret_weights);
  *
  *     estimate of |error|^2 = |T - T_half|^2 * error / difference,
  *
- * which on equal intervals is |T - T_half|^2 / 3, whatever the jumps. An odd interval out is in
- * neither. `jump_norms` (count - 1) are those measured, or NULL for all equal. */
+ * which on equal intervals is |T - T_half|^2 / 3, whatever the jumps. T_half keeps an odd interval
+ * out as it is, so that it is in neither; what is expected of it alone is `odd`, to be added.
+ * `jump_norms` (count - 1) are those measured, or NULL for all equal, which leaves an odd interval
+ * unseen. */
 typedef struct {
-    double error, difference;
+    double error, difference, odd;
 } ig_expectation;
 
 /* part / of, where nothing over nothing is nothing. */
@@ -62,7 +64,14 @@ static inline double ig_relative(double part, double of)
 
 static inline ig_expectation ig_expectation_sum(ig_expectation a, ig_expectation b)
 {
-    return (ig_expectation){a.error + b.error, a.difference + b.difference};
+    return (ig_expectation){a.error + b.error, a.difference + b.difference, a.odd + b.odd};
+}
+
+/* The estimate of |error|^2 of a mean over `paths`, from its |T - T_half|^2. */
+static inline double ig_estimate_square(ig_expectation sum, double difference_square, size_t paths)
+{
+    return ig_relative(sum.error, sum.difference) * difference_square +
+           sum.odd / ((double)paths * (double)paths);
 }
 
 ig_expectation ig_trapezoid_expectation(const double *alphas, size_t count,

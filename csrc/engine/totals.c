@@ -11,7 +11,7 @@ int ig_totals_create(const ig_work *w, ig_totals *totals)
     const size_t pixels = w->pixels * w->request->target_count;
     const int maps = w->result->error_map != NULL, several = w->request->baseline_count > 1;
     ig_path_totals *t = &totals->sums;
-    *totals = (ig_totals){{0.0, 0.0}, {0}};
+    *totals = (ig_totals){{0.0, 0.0, 0.0}, {0}};
     int enough = (t->total = malloc(count * sizeof(double))) != NULL;
     if (w->has_estimate)
         enough &= (t->difference = malloc(count * sizeof(double))) != NULL;
@@ -47,7 +47,7 @@ void ig_totals_clear(const ig_work *w, ig_totals *totals)
 {
     const size_t count = w->size * w->request->target_count;
     const size_t pixels = w->pixels * w->request->target_count;
-    totals->expected = (ig_expectation){0.0, 0.0};
+    totals->expected = (ig_expectation){0.0, 0.0, 0.0};
     clear(totals->sums.total, count);
     clear(totals->sums.difference, count);
     clear(totals->sums.variance, count);
@@ -111,25 +111,28 @@ static double variance_scale(double estimate_square, double variance)
 /* Deviations of the attributions and of their channel means. Each map's norm is made the error's
  * estimate; what varies from draw to draw of the baselines comes on top. */
 static void draw_error_maps(const ig_work *w, const ig_totals *totals, size_t image, size_t target,
-                            ig_path_summary summary)
+                            ig_path_summary summary, double estimate_square)
 {
     const double m = (double)w->request->baseline_count;
     const size_t cell = image * w->request->target_count + target;
     const size_t channels = w->request->shape.channels;
     const ig_path_totals sums = totals_of(w, totals, target);
     const int sample = w->request->baselines_are_a_sample;
-    const double factor = ig_relative(totals->expected.error, totals->expected.difference);
     ig_path_deviations(sums.variance, sums.total, sample ? sums.square : NULL,
                        w->request->baseline_count,
-                       variance_scale(factor * summary.difference_square, summary.variance),
-                       w->size, w->result->error_map + cell * w->size);
+                       variance_scale(estimate_square, summary.variance), w->size,
+                       w->result->error_map + cell * w->size);
 
     ig_path_channel_mean(sums.difference, w->pixels, channels, w->pixel_means);
     const double difference = ig_path_square_sum(w->pixel_means, w->pixels) / (m * m);
     const double variance = ig_path_sum(sums.pixel_variance, w->pixels) / (m * m);
+    ig_expectation expected = totals->expected; /* of the odd intervals: a like part of them */
+    expected.odd *= ig_relative(variance, summary.variance);
+    const double pixel_square =
+        ig_estimate_square(expected, difference, w->request->baseline_count);
     ig_path_channel_mean(sums.total, w->pixels, channels, w->pixel_means);
     ig_path_deviations(sums.pixel_variance, w->pixel_means, sample ? sums.pixel_square : NULL,
-                       w->request->baseline_count, variance_scale(factor * difference, variance),
+                       w->request->baseline_count, variance_scale(pixel_square, variance),
                        w->pixels, w->result->pixel_error_map + cell * w->pixels);
 }
 
@@ -142,19 +145,26 @@ static void finish_target(const ig_work *w, const ig_totals *totals, size_t imag
     const ig_path_summary summary =
         ig_path_finish(sums, baselines, w->size, result->attributions + cell * w->size);
     const double norm = sqrt(summary.square);
-    const double estimate_square = summary.difference_square *
-                                   ig_relative(totals->expected.error, totals->expected.difference);
+    const double estimate_square =
+        ig_estimate_square(totals->expected, summary.difference_square, baselines);
     result->sums[cell] = summary.sum;
     result->quadrature_error[cell] =
         w->sums.half ? ig_relative(sqrt(estimate_square), norm) : (double)NAN;
     result->baseline_error[cell] =
         baselines > 1 ? ig_relative(sqrt(summary.spread_square), norm) : (double)NAN;
     if (result->error_map)
-        draw_error_maps(w, totals, image, target, summary);
+        draw_error_maps(w, totals, image, target, summary, estimate_square);
 }
 
-void ig_totals_finish(const ig_work *w, const ig_totals *totals, size_t image)
+ig_status ig_totals_finish(const ig_work *w, const ig_totals *totals, size_t image, ig_error *error)
 {
-    for (size_t t = 0; t < w->request->target_count; t++)
+    const size_t targets = w->request->target_count, count = w->size * targets;
+    size_t at;
+    for (size_t t = 0; t < targets; t++)
         finish_target(w, totals, image, t);
+    if (ig_all_finite(w->result->attributions + image * count, count, &at))
+        return IG_OK;
+    return ig_fail(error, IG_MODEL_FAILED,
+                   "image %zu: its attributions are beyond what float32 holds",
+                   w->request->first_image + image);
 }

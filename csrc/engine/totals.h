@@ -35,7 +35,9 @@ void ig_totals_clear(const ig_work *work, ig_totals *totals);
 ig_status ig_totals_fold(const ig_work *work, ig_totals *totals, size_t image, size_t baseline,
                          size_t path, ig_known_nodes nodes, ig_error *error);
 
-/* Writes the image's part of the result, but for its scores. */
-void ig_totals_finish(const ig_work *work, const ig_totals *totals, size_t image);
+/* Writes the image's part of the result, but for its scores. IG_MODEL_FAILED where gradients that
+ * were all finite add up to more than float32 holds. */
+ig_status ig_totals_finish(const ig_work *work, const ig_totals *totals, size_t image,
+                           ig_error *error);
 
 #endif

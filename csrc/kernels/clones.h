@@ -2,7 +2,7 @@
  * machines with AVX2 and for any machine. The distributed binary must run on all of them, and
  * without AVX2's blends a minimum or maximum costs a branch a value (measured: the channel mean
  * takes 5 to 10 times as long). AVX2 alone brings no fused multiply-add, so both give the same
- * bits.
+ * bits. Not under ThreadSanitizer, which is not ready yet when the loader chooses.
  */
 #ifndef INTGRAD_CLONES_H
 #define INTGRAD_CLONES_H
@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h> /* with glibc, defines __GLIBC__ */
 
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute) &&                       \
+    !defined(__SANITIZE_THREAD__)
 #if __has_attribute(target_clones)
 #define IG_CLONES __attribute__((target_clones("avx2", "default")))
 #endif

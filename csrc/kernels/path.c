@@ -9,7 +9,10 @@
 void ig_path_interpolate(const float *image, const float *baseline, double alpha, size_t count,
                          float *ret_point)
 {
-    /* In double, image - baseline is exact for pixels, so alpha = 1 gives the image itself. */
+    if (alpha == 1.0) { /* where one is tiny beside the other, the sum below would lose it */
+        memcpy(ret_point, image, count * sizeof *ret_point);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         const double start = baseline[i];
         ret_point[i] = (float)(start + alpha * (image[i] - start));
@@ -170,7 +173,7 @@ int ig_all_finite(const float *values, size_t count, size_t *ret_index)
     if (!found)
         return 1;
     size_t i = 0;
-    while (isfinite(values[i]))
+    while (i + 1 < count && isfinite(values[i])) /* what another thread may have mended */
         i++;
     *ret_index = i;
     return 0;

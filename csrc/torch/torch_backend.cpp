@@ -10,12 +10,15 @@
 #include "precision.hpp"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/jit/passes/graph_rewrite_helper.h>
 #include <torch/csrc/jit/serialization/import.h>
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -60,6 +63,26 @@ Turnstile<Tf32Switches> &turnstile()
     return instance;
 }
 
+// ---- Processes ---------------------------------------------------------------------------------
+
+// The process that loaded the first model, whose threads libtorch has started.
+pid_t first_process()
+{
+    static const pid_t process = getpid();
+    return process;
+}
+
+// Threads are not copied by a fork, and a parallel loop in the child would wait for them for ever.
+// CUDA cannot be used there at all.
+void check_process(const ig_model &model)
+{
+    const bool alone = model.device.is_cpu() && at::get_num_threads() == 1;
+    TORCH_CHECK(getpid() == first_process() || alone,
+                "libtorch with several threads or CUDA does not survive a fork: start processes"
+                " with multiprocessing.get_context('spawn'), or on a CPU call"
+                " torch.set_num_threads(1) in this one first");
+}
+
 // ---- Forward -----------------------------------------------------------------------------------
 
 // The caller's NHWC buffer seen as the NCHW tensor that models take; on the CPU nothing is copied,
@@ -78,6 +101,11 @@ at::Tensor view_pictures(const ig_model &model, const float *pixels, size_t n, i
 // left out of the graph that is differentiated, and multiplied in afterwards.
 at::Tensor preprocess(const ig_model &model, const at::Tensor &pictures)
 {
+    // Else a single channel would be spread over as many as the scale has.
+    TORCH_CHECK(!model.scale.defined() || model.scale.size(1) == 1 ||
+                    model.scale.size(1) == pictures.size(1),
+                "preprocess is for ", model.scale.size(1), " channels, and the image has ",
+                pictures.size(1));
     const auto input =
         model.scale.defined() ? pictures.mul(model.scale).add_(model.offset) : pictures;
     return input.to(model.precision == IG_BFLOAT16 ? at::kBFloat16 : at::kFloat);
@@ -223,6 +251,8 @@ void follow_switches(torch::jit::Module &module)
 
 std::unique_ptr<ig_model> load(const ig_torch_options &options)
 {
+    first_process();
+    const PlainModes modes;
     // "cuda" is whichever is current: its index is needed, should another be current later.
     const at::Device device = at::empty({0}, at::Device(options.device)).device();
     auto module = torch::jit::load(
@@ -380,6 +410,7 @@ ig_status fail(ig_error *error, const std::string &text, bool no_memory)
 CallScope::CallScope(const ig_model &model)
     : kept_(model.device.is_cpu()), switches_(model.device.is_cuda())
 {
+    check_process(model);
     if (switches_)
         turnstile().enter(model.precision == IG_TF32);
 }

@@ -14,6 +14,9 @@
 #include "activations.hpp"
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/DispatchKeySet.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
@@ -63,10 +66,18 @@ ig_status guarded(ig_error *error, const Body &body) noexcept
 
 // ---- Running -----------------------------------------------------------------------------------
 
-// What holds while a call runs the model, and never longer: the JIT's profiling executor is off
+// The modes that the caller's thread may be in, `torch.inference_mode()` and `torch.autocast()`, do
+// not hold: the first records no gradients, the second computes in less than the model's precision.
+struct PlainModes {
+    const c10::InferenceMode normal{false};
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
+};
+
+// What holds while a call runs the model, and never longer: torch's modes are plain, the JIT's profiling executor is off
 // for this thread, on a CPU its activations come from memory that is kept, and on CUDA torch's TF32
 // switches, which are the process's, are as the model's precision wants them. Waits while calls
-// that want them otherwise run. One a call, never nested.
+// that want them otherwise run. One a call, never nested. Throws in a forked process, where
+// libtorch would hang.
 class CallScope
 {
   public:
@@ -76,6 +87,7 @@ class CallScope
     CallScope &operator=(const CallScope &) = delete;
 
   private:
+    const PlainModes modes_;
     const torch::jit::GraphOptimizerEnabledGuard no_profiling_{false};
     const KeptActivations kept_;
     const bool switches_;

@@ -37,7 +37,7 @@ struct Path {
     bool is_open = false, retain = false;
     const int64_t *targets = nullptr; // borrowed from open to close
     Tensor image, baseline;           // (H, W, C) float32, shared with other paths
-    Tensor distance;                  // image - baseline in double, which is exact for pixels
+    Tensor distance;                  // image - baseline in double
     // Streamed: the sums so far, the last gradient where jumps are wanted, and that of alpha 1.
     Sums sums;
     Tensor previous, end;
@@ -168,7 +168,8 @@ Tensor interpolate(const ig_paths &paths, const ig_point *points, size_t n)
         const Path &path = paths.paths[points[k].path];
         // Two steps and not lerp, which may fuse them and round otherwise.
         pictures[static_cast<int64_t>(k)].copy_(
-            path.distance.mul(points[k].alpha).add_(path.baseline));
+            points[k].alpha == 1.0 ? path.image
+                                   : path.distance.mul(points[k].alpha).add_(path.baseline));
     }
     return pictures.permute({0, 3, 1, 2});
 }

@@ -282,3 +282,43 @@ def test_draws_without_a_seed_differ_and_can_be_repeated():
     )
     assert not np.array_equal(first, other)
     np.testing.assert_array_equal(first, again)
+
+
+def test_attributions_beyond_float32_are_an_error():
+    def steep(batch, targets):
+        return np.zeros((len(batch), 2)), np.full_like(batch, 1e10)
+
+    model = intgrad.load_model(steep, output="logit")
+    with pytest.raises(intgrad.ModelError, match="image 0: its attributions are beyond"):
+        intgrad.integrated_gradients(model, np.full(SHAPE, 1e30), 0, output="logit", steps=3)
+
+
+def test_gauss_legendre_has_a_limit_of_its_own():
+    model = intgrad.load_model(Polynomial(1, SHAPE), output="logit")
+    with pytest.raises(ValueError, match="at most 10000 for rule='gauss-legendre', got 10001"):
+        intgrad.integrated_gradients(
+            model, pixels(SHAPE), 0, output="logit", rule="gauss-legendre", steps=10_001
+        )
+
+
+def test_ctrl_c_while_the_ends_of_the_paths_are_scored():
+    """Rules without nodes there ask for the scores at last."""
+    function, scored = Polynomial(2, SHAPE), []
+
+    def progress(done, total):
+        scored.append((done, total))
+        if len(scored) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _core.integrate(
+            _core.callable_model(function),
+            pixels((3, *SHAPE)),
+            np.zeros((1, 1, *SHAPE), np.float32),
+            np.zeros((3, 1), np.int64),
+            *_core.nodes("midpoint", 2),
+            "logit",
+            3,
+            progress=progress,
+        )
+    assert scored == [(3, 6), (6, 6), (6, 6), (6, 6)]

@@ -177,3 +177,22 @@ def test_progress(capsys):
 def test_a_shortfall_names_the_image():
     with pytest.warns(UserWarning, match=r"image \d+ is at"):
         list(iterate(IMAGES, tolerance=1e-9, max_evaluations=20))
+
+
+@pytest.mark.parametrize("rule", ["trapezoid", "midpoint"])
+def test_scores_that_are_not_finite_name_the_image(rule):
+    """Those that decide the top class, and those at the ends of a path."""
+
+    def function(batch, targets):
+        scores = np.ones((len(batch), 2))
+        scores[batch.mean(axis=(1, 2, 3)) > 200] = np.nan
+        return scores, np.ones_like(batch)
+
+    model = intgrad.load_model(function, output="logit")
+    images = [np.full((4, 5, 3), 220.0 if k == 5 else 100.0) for k in range(8)]
+    for targets in (None, 1):
+        found = intgrad.iter_integrated_gradients(
+            model, images, targets, output="logit", rule=rule, steps=2
+        )
+        with pytest.raises(intgrad.ModelError, match="image 5"):
+            list(found)

@@ -238,3 +238,17 @@ def test_the_gradient_at_the_image_comes_with_the_path(options, targets):
         expected = function(image[None], np.array([info.target]))[1][0]
         np.testing.assert_array_equal(info.gradient, np.float32(expected))
     assert explain(function, image)[1].gradient is None
+
+
+@pytest.mark.parametrize("baselines", [1, 2])
+def test_a_jump_in_the_odd_interval_is_not_overlooked(baselines):
+    """T_half keeps the last of an odd number of intervals as it is, and so says nothing of it."""
+
+    def step(batch, targets):
+        on = (batch.mean(axis=(1, 2, 3)) > 199.999).astype(np.float64)
+        return on[:, None] * np.ones(2), on[:, None, None, None] * np.ones_like(batch)
+
+    stack = np.zeros((baselines, *SHAPE), np.float32)
+    attributions, info = explain(step, np.full(SHAPE, 200.0), tolerance=0.05, baseline=stack)
+    np.testing.assert_allclose(attributions, 200 * 0.001 / 200, rtol=0.1)
+    assert 0 < info.error <= 0.05

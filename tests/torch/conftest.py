@@ -1,10 +1,17 @@
-"""The real model: a Keras Xception converted in this session."""
+"""The real model, a Keras Xception converted in this session; and what needs CUDA."""
 
 import demo_files
 import pytest
+import torch
 
 import intgrad
 from intgrad import xception
+
+
+@pytest.fixture(autouse=True)
+def _skip_without_cuda(request):
+    if request.node.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from small_models import FACTS, METADATA, SIZE, Smooth, archive
 from torch import nn
 
 import intgrad
+from intgrad import _core
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.uniform(0, 255, (3, *SIZE, 3)).astype(np.float32)
@@ -27,12 +28,6 @@ DESCRIBED = archive(Smooth(), metadata=METADATA)
 
 cuda = pytest.mark.cuda
 DEVICES = ["cpu", pytest.param("cuda", marks=cuda)]
-
-
-@pytest.fixture(autouse=True)
-def _skip_without_cuda(request):
-    if request.node.get_closest_marker("cuda") and not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
 
 
 class Probabilities(nn.Module):
@@ -504,6 +499,27 @@ def test_the_batch_shrinks_where_memory_is_short(load, targets, store, device, a
         assert len(sizes) == 1
         assert 1 <= sizes.pop() < 9
         assert same(found[0], expected[0], 1e-5 if device == "cpu" else 1e-4)
+
+    alone(body)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_scores_and_gradients_where_memory_is_short(load, device, alone):
+    """Their batch shrinks too, and what was short is no error in the end."""
+
+    def body():
+        handle = load(archive(Hungry(256)), "host", device)._handle
+        images, targets = np.concatenate([IMAGES] * 3), np.ones((9, 1), np.int64)
+
+        def run(batch_size):
+            scores = _core.scores(handle, images, "softmax", batch_size, None)
+            return scores, _core.gradients(handle, images, targets, "softmax", batch_size, None)
+
+        expected = run(1)
+        with at_most(2**27, device):
+            found = run(9)
+        for mine, theirs in zip(found, expected, strict=True):
+            assert same(mine, theirs, 1e-5 if device == "cpu" else 1e-4)
 
     alone(body)
 
