@@ -12,6 +12,9 @@ from ._core import ModelError
 
 METADATA = "intgrad.json"
 """The extra file that makes an archive self-describing; `intgrad convert` writes it."""
+EXPANSION_BYTES = 2**28
+"""By how much an archive may grow when it is unpacked: weights are stored as they are, and only
+code and constants are compressed."""
 
 
 def check_archive(archive: bytes, name: str, sha256: str | None) -> dict[str, Any] | None:
@@ -35,6 +38,9 @@ def check_archive(archive: bytes, name: str, sha256: str | None) -> dict[str, An
             raise ModelError(f"{name} has the sha256 {found}, expected {sha256}")
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
+            unpacked = sum(member.file_size for member in zipped.infolist())
+            if unpacked > len(archive) + EXPANSION_BYTES:
+                raise ValueError(f"{len(archive):,} bytes would unpack to {unpacked:,}")
             damaged = zipped.testzip()
             members = zipped.namelist()
             own = [member for member in members if member.endswith(f"/extra/{METADATA}")]

@@ -20,7 +20,7 @@ from .loading import load_model
 from .model import Model
 from .photographs import Photograph, Source, find, read_ahead
 from .pictures import stretch
-from .plan import IMAGE_RULES
+from .plan import IMAGE_RULES, has_error_bars
 from .results import Results
 from .stream import iter_integrated_gradients
 from .targets import resolve_targets
@@ -104,9 +104,6 @@ class _Work:
     def __init__(self, model: Model, options: argparse.Namespace, target: int | None) -> None:
         self._model = model
         self._target = target
-        has_errors = options.rule == "trapezoid" and (
-            options.tolerance is not None or options.steps >= 2
-        )
         self._options = {
             "baseline": options.baseline,
             "steps": options.steps,
@@ -116,7 +113,7 @@ class _Work:
             "batch_size": options.batch_size,
             "seed": options.seed,
             "progress": sys.stderr.isatty(),
-            "error_map": has_errors,
+            "error_map": has_error_bars(options.rule, options.steps, options.tolerance),
             "gradient": options.rule in IMAGE_RULES,
         }
         self.failures: dict[Path, str] = {}

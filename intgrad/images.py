@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from typing import Any
 
@@ -124,7 +125,8 @@ def to_batch(
     Parameters
     ----------
     images : array_like
-        (H, W, C) or (N, H, W, C), values 0..255, any real dtype, anything NumPy can read.
+        (H, W, C) or (N, H, W, C), values 0..255, any real dtype: anything that NumPy can read,
+        torch tensors on any device, anything with DLPack.
     input_size, channels
         What the model takes; None if it takes any.
     stacklevel : int
@@ -144,7 +146,8 @@ def to_batch(
         If the shape is wrong. Finiteness is checked by the core.
     """
     array = to_real_array(images, "images")
-    _check_shape(array.shape, input_size, channels)
+    mover = "images.movedim({}, -1)" if hasattr(images, "movedim") else "np.moveaxis(images, {}, -1)"
+    _check_shape(array.shape, input_size, channels, mover)
     if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
         warnings.warn(
             f"the image's largest value is {array.max():.3g}, but pixels are expected in 0..255:"
@@ -160,14 +163,28 @@ def to_real_array(
 ) -> npt.NDArray[Any]:
     """Return `value` as an array of a dtype of `kinds`, or raise a TypeError or ValueError."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(_to_host(value))
     except ValueError as error:
         raise ValueError(f"{name} must be all of one shape: {error}") from None
-    except RuntimeError as error:  # a torch tensor that requires grad
+    except (RuntimeError, BufferError) as error:
         raise TypeError(f"{name} cannot be read as an array: {error}") from None
     if array.dtype.kind not in kinds:
         raise TypeError(f"{name} must be {expected}, got dtype {array.dtype}")
     return array
+
+
+def _to_host(value: Any) -> Any:
+    """Return what NumPy can read where `value` is a tensor, on whatever device, without its graph.
+
+    Memory that the CPU can reach is not copied.
+    """
+    torch = sys.modules.get("torch")  # there is no tensor of torch's without torch
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return np.from_dlpack(value)
+    return value
 
 
 def to_float32(array: npt.NDArray[Any]) -> Float32Array:
@@ -177,8 +194,9 @@ def to_float32(array: npt.NDArray[Any]) -> Float32Array:
 
 
 def _check_shape(
-    shape: tuple[int, ...], input_size: tuple[int, int] | None, channels: int | None
+    shape: tuple[int, ...], input_size: tuple[int, int] | None, channels: int | None, mover: str
 ) -> None:
+    """Raise a ValueError with the call that mends the shape; `mover` moves the axis {} last."""
     if len(shape) == 2:
         raise ValueError(
             f"images must have a channel axis, got shape {shape}:"
@@ -192,7 +210,7 @@ def _check_shape(
     if height in ((channels,) if channels else (1, 3, 4)) and depth > max(4, channels or 0):
         raise ValueError(
             f"images must have their channels last, got shape {shape}:"
-            f" np.moveaxis(images, {len(shape) - 3}, -1) moves them there"
+            f" {mover.format(len(shape) - 3)} moves them there"
         )
     if channels is not None and depth != channels:
         raise ValueError(f"the model takes {channels} channels, got images of shape {shape}")

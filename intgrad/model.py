@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,10 @@ class Model:
         size = "any size" if self.input_size is None else "{} x {}".format(*self.input_size)
         classes = "?" if self.num_classes is None else self.num_classes
         return f"<intgrad.Model: {size} -> {classes} classes, {self.device}, {self.precision}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: what runs the model belongs to its process."""
+        raise TypeError("an intgrad.Model cannot be pickled or copied: load it in each process")
 
     def predict(self, images: Any) -> Float32Array:
         """Compute class probabilities.
@@ -174,20 +178,28 @@ class Model:
                 " use 'softmax' or 'log_softmax', or convert the model without its last softmax"
             )
 
-    def _resolve_targets(self, targets: Any, batch: Float32Array) -> tuple[Targets, bool]:
-        """Return targets as `resolve_targets` does; None is each image's top class."""
+    def _resolve_targets(
+        self, targets: Any, batch: Float32Array, first_image: int = 0
+    ) -> tuple[Targets, bool]:
+        """Return targets as `resolve_targets` does; None is each image's top class.
+
+        `first_image` is what messages call the first one.
+        """
         if targets is None:
-            scores = self._compute_scores(batch, self._callable_output or "softmax")
+            output = self._callable_output or "softmax"
+            scores = self._compute_scores(batch, output, first_image)
             return scores.argmax(axis=1)[:, np.newaxis], False
         return resolve_targets(targets, len(batch), self.labels, self.num_classes)
 
-    def _compute_scores(self, batch: Float32Array, output: str) -> Float32Array:
+    def _compute_scores(
+        self, batch: Float32Array, output: str, first_image: int = 0
+    ) -> Float32Array:
         shape = batch.shape[1:]
         if self.num_classes is None:
             self.num_classes, _ = _core.describe(self._handle, *shape)
             self._check_labels()
         size = self._batch_size(None, shape)
-        return _core.scores(self._handle, batch, output, size, None)
+        return _core.scores(self._handle, batch, output, size, None, first_image)
 
     def _check_labels(self) -> None:
         if self.labels is not None and len(self.labels) != self.num_classes:

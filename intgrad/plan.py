@@ -14,10 +14,17 @@ from .model import Model, Output, check_int
 Rule = Literal["trapezoid", "midpoint", "left", "right", "gauss-legendre"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 MAX_STEPS = 100_000
+MAX_GAUSS_STEPS = 10_000
+"""Finding the nodes takes the square of their number."""
 IMAGE_RULES = ("trapezoid", "right")
 """Those with a node at the image, whose gradient they give for free."""
 RETAINED_BYTES = 2**30
 """What the gradients that bisection keeps may take, over all images in work."""
+
+
+def has_error_bars(rule: str, steps: int, tolerance: float | None) -> bool:
+    """Say whether the error of these nodes can be estimated."""
+    return rule == "trapezoid" and (tolerance is not None or steps >= 2)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,11 @@ class Plan:
     def _check_rule(self, return_info: bool) -> None:
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        if self.rule == "gauss-legendre" and self.steps > MAX_GAUSS_STEPS:
+            raise ValueError(
+                f"steps must be at most {MAX_GAUSS_STEPS} for rule='gauss-legendre', got"
+                f" {self.steps}"
+            )
         if self.tolerance is not None and self.rule != "trapezoid":
             raise ValueError(
                 f"tolerance={self.tolerance:g} needs rule='trapezoid', the one whose error can be"
@@ -63,8 +75,7 @@ class Plan:
         for name in ("error_map", "gradient"):
             if getattr(self, name) and not return_info:
                 raise ValueError(f"{name}=True is returned in the info: it needs return_info=True")
-        too_few = self.tolerance is None and self.steps < 2
-        if self.error_map and (self.rule != "trapezoid" or too_few):
+        if self.error_map and not has_error_bars(self.rule, self.steps, self.tolerance):
             raise ValueError(
                 "error_map=True needs the trapezoid rule and at least 2 steps, got"
                 f" rule={self.rule!r}, steps={self.steps}"

@@ -116,6 +116,8 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{PART}{path.suffix}"
         write(part)
+        with part.open("rb+") as file:  # else a power cut may leave the name without the contents
+            os.fsync(file.fileno())
         part.replace(path)
 
     def _free_name(self, wish: str) -> str:

@@ -324,6 +324,19 @@ def test_damaged_archives():
             load(source)
 
 
+@pytest.mark.parametrize("way", ["deflated", "overlapping"])
+def test_a_bomb_is_refused_before_it_is_unpacked(way, monkeypatch):
+    monkeypatch.setattr("intgrad.archive.EXPANSION_BYTES", 2**20)
+    buffer = io.BytesIO(GOOD)
+    with zipfile.ZipFile(buffer, "a") as zipped:
+        zipped.writestr("archive/extra/zeros", b"\0" * 2**21, zipfile.ZIP_DEFLATED)
+        if way == "overlapping":  # one member that the directory names again and again
+            (zeros,) = (m for m in zipped.infolist() if m.filename.endswith("zeros"))
+            zipped.infolist().extend([zeros] * 100)
+    with pytest.raises(intgrad.ModelError, match="bytes would unpack to"):
+        load(buffer.getvalue())
+
+
 def test_weights_without_a_graph(tmp_path):
     torch.save(Smooth().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(intgrad.ModelError, match="torch.save was perhaps used"):
@@ -403,10 +416,49 @@ def test_inputs_are_never_modified_and_the_layout_does_not_matter():
     before = IMAGE.copy()
     expected = intgrad.integrated_gradients(model, IMAGE, 1, steps=3)
     np.testing.assert_array_equal(IMAGE, before)
-    tensor = torch.from_numpy(IMAGE.copy())
-    np.testing.assert_array_equal(intgrad.integrated_gradients(model, tensor, 1, steps=3), expected)
-    with pytest.raises(TypeError, match="cannot be read as an array"):
-        intgrad.integrated_gradients(model, tensor.requires_grad_(), 1)
+    backwards = np.ascontiguousarray(IMAGE[::-1, ::-1])[::-1, ::-1]
+    np.testing.assert_array_equal(
+        intgrad.integrated_gradients(model, backwards, 1, steps=3), expected
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_tensors_in(dtype):
+    """Of any dtype, with a graph or without, as image, baseline and targets."""
+    model = load(archive(Smooth()), preprocess="none")
+    image, baseline = torch.full((*SIZE, 3), 100.0), torch.full((*SIZE, 3), 20.0)
+    image[3:, 2:] = 150  # exact in every dtype
+    arguments = {"steps": 3, "baseline": baseline.numpy()}
+    expected = intgrad.integrated_gradients(model, image.numpy(), [2], **arguments)
+    image = image.to(dtype).requires_grad_()
+    for moved in (image, image * 1, image.movedim(0, 1).contiguous().movedim(0, 1)):
+        np.testing.assert_array_equal(
+            intgrad.integrated_gradients(
+                model, moved, torch.tensor([2]), steps=3, baseline=baseline.to(dtype)
+            ),
+            expected,
+        )
+    with pytest.raises(ValueError, match=r"images\.movedim\(0, -1\) moves them there"):
+        model.predict(image.movedim(-1, 0))
+    streamed = intgrad.iter_integrated_gradients(model, image[None], torch.tensor([2]), **arguments)
+    np.testing.assert_allclose(next(streamed)[0], expected, rtol=1e-5, atol=1e-9)
+
+
+def test_tensors_out_are_the_same_memory():
+    model = load(archive(Smooth()), preprocess="none")
+    attributions = intgrad.integrated_gradients(model, IMAGE, 1, steps=3)
+    tensor = torch.from_dlpack(attributions)
+    assert tensor.data_ptr() == attributions.ctypes.data
+    assert (tensor.dtype, tuple(tensor.shape)) == (torch.float32, attributions.shape)
+
+
+@pytest.mark.cuda
+def test_tensors_on_a_device_in():
+    model = load(archive(Smooth()), preprocess="none")
+    expected = intgrad.integrated_gradients(model, IMAGE, 1, baseline=IMAGE / 2, steps=3)
+    image = torch.from_numpy(IMAGE.copy()).cuda()
+    found = intgrad.integrated_gradients(model, image, 1, baseline=image / 2, steps=3)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
 
 
 def test_threads_get_the_serial_results_bit_for_bit():
@@ -491,3 +543,53 @@ def test_loading_and_failing_leaks_no_memory():
     for _ in range(100):
         work()
     assert resident() - before < 8 * 2**20
+
+
+# ---- What once went wrong ------------------------------------------------------------------------
+
+
+def test_a_scale_for_each_of_four_channels():
+    """One channel was spread over four, and four gradients were written where one has room."""
+    source = archive(Smooth(channels=4), channels=4)
+    image = np.random.default_rng(0).uniform(0, 255, (*SIZE, 4)).astype(np.float32)
+    each, one = (
+        load(source, preprocess=preprocess)
+        for preprocess in (([0.01] * 4, [-0.5] * 4), (0.01, -0.5))
+    )
+    np.testing.assert_array_equal(
+        intgrad.integrated_gradients(each, image, 1, steps=3),
+        intgrad.integrated_gradients(one, image, 1, steps=3),
+    )
+
+
+def test_a_scale_for_other_channels_than_the_model_has():
+    with pytest.raises(intgrad.ModelError, match="does not run on an image"):
+        load(GOOD, preprocess=([0.01] * 4, [-0.5] * 4))
+
+
+@pytest.mark.parametrize("make", [archive, lambda module: module], ids=["archive", "module"])
+def test_modes_of_the_callers_thread_do_not_hold(make):
+    """Inference mode would record no gradients, autocast would compute in bfloat16."""
+    source = make(Smooth())
+    expected = intgrad.integrated_gradients(load(source), IMAGE, 1, steps=3)
+    for mode in (torch.inference_mode(), torch.autocast("cpu"), torch.no_grad()):
+        with mode:
+            found = intgrad.integrated_gradients(load(source), IMAGE, 1, steps=3)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_message_that_is_cut_within_a_character():
+    class Loud(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.text = "é" * 600
+
+        def forward(self, x):
+            if float(x.sum()) >= 0:
+                raise RuntimeError(self.text)
+            return x.mean((2, 3))
+
+    with quiet_jit():
+        loud = torch.jit.script(Loud())
+    with pytest.raises(intgrad.ModelError, match="é" * 400):
+        load(loud)
