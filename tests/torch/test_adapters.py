@@ -1,5 +1,6 @@
 """Models of other frameworks against the same weights in torch."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -52,6 +53,12 @@ def check(adapter, output, probabilities):
     np.testing.assert_allclose(found, expected(output, probabilities), rtol=1e-3, atol=1e-6)
 
 
+def require(name):
+    """Skip where a framework is not installed, as on machines that it has no wheels for."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+
+
 CASES = [(o, p) for o in OUTPUTS for p in (False, True) if not (p and o == "logit")]
 
 
@@ -76,8 +83,9 @@ def test_torch(output, probabilities):
 
 @pytest.mark.parametrize(("output", "probabilities"), CASES)
 def test_jax(output, probabilities):
-    jnp = pytest.importorskip("jax.numpy")
+    require("jax")
     import jax
+    import jax.numpy as jnp
 
     def function(batch):
         logits = jnp.sin(batch.reshape(len(batch), -1) / 100) @ WEIGHTS
@@ -90,39 +98,17 @@ def test_jax(output, probabilities):
     )
 
 
-KERAS = """
-import sys
-import keras, numpy as np
-import intgrad
-from test_adapters import AFFINE, IMAGES, SIZE, WEIGHTS
+def check_apart(script, tmp_path, output, probabilities, **environment):
+    """Run a script that saves attributions in a process of its own.
 
-output, probabilities, file = sys.argv[1], sys.argv[2] == "True", sys.argv[3]
-inputs = keras.Input((*SIZE, 3))
-curved = keras.ops.sin(keras.layers.Flatten()(inputs) / 100)
-dense = keras.layers.Dense(4, activation="softmax" if probabilities else None, use_bias=False)
-network = keras.Model(inputs, dense(curved))
-dense.set_weights([WEIGHTS])
-adapter = intgrad.adapters.from_keras(
-    network, scores="probabilities" if probabilities else "logits", preprocess=AFFINE, output=output
-)
-model = intgrad.load_model(adapter, input_size=SIZE)
-np.save(file, intgrad.integrated_gradients(model, IMAGES, output=output, steps=7))
-"""
-
-
-@pytest.mark.parametrize("backend", ["torch", "jax"])
-@pytest.mark.parametrize(("output", "probabilities"), [("logit", False), ("log_softmax", True)])
-def test_keras(backend, output, probabilities, tmp_path):
-    """In a process of its own, because Keras takes its backend when it is imported."""
-    pytest.importorskip(backend)
+    Keras takes its backend when it is imported, and TensorFlow brings its own copies of what torch
+    has too.
+    """
     file = tmp_path / "found.npy"
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KERAS, output, str(probabilities), str(file)],
-        env=os.environ
-        | {
-            "KERAS_BACKEND": backend,
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-        },
+        [sys.executable, "-W", "ignore", "-c", script, output, str(probabilities), str(file)],
+        env=os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "2", **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -131,22 +117,51 @@ def test_keras(backend, output, probabilities, tmp_path):
     np.testing.assert_allclose(np.load(file), expected(output, probabilities), rtol=1e-3, atol=1e-6)
 
 
-def test_tensorflow(monkeypatch):
-    """Where it is installed; the same checks as the others'."""
-    tf = pytest.importorskip("tensorflow")
-    for output, probabilities in CASES:
+START = """
+import sys
+import numpy as np
+import intgrad
+from test_adapters import AFFINE, IMAGES, SIZE, WEIGHTS, kind
 
-        def function(batch, probabilities=probabilities):
-            logits = tf.sin(tf.reshape(batch, (len(batch), -1)) / 100) @ WEIGHTS
-            return tf.nn.softmax(logits) if probabilities else logits
+output, probabilities, file = sys.argv[1], sys.argv[2] == "True", sys.argv[3]
+options = {"scores": kind(probabilities), "preprocess": AFFINE, "output": output}
+"""
+END = """
+model = intgrad.load_model(adapter, input_size=SIZE)
+np.save(file, intgrad.integrated_gradients(model, IMAGES, output=output, steps=7))
+"""
+KERAS = """
+import keras
 
-        check(
-            adapters.from_tensorflow(
-                function, scores=kind(probabilities), preprocess=AFFINE, output=output
-            ),
-            output,
-            probabilities,
-        )
+inputs = keras.Input((*SIZE, 3))
+curved = keras.ops.sin(keras.layers.Flatten()(inputs) / 100)
+dense = keras.layers.Dense(4, activation="softmax" if probabilities else None, use_bias=False)
+network = keras.Model(inputs, dense(curved))
+dense.set_weights([WEIGHTS])
+adapter = intgrad.adapters.from_keras(network, **options)
+"""
+TENSORFLOW = """
+import tensorflow as tf
+
+def function(batch):
+    logits = tf.sin(tf.reshape(batch, (len(batch), -1)) / 100) @ WEIGHTS
+    return tf.nn.softmax(logits) if probabilities else logits
+
+adapter = intgrad.adapters.from_tensorflow(function, **options)
+"""
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize(("output", "probabilities"), [("logit", False), ("log_softmax", True)])
+def test_keras(backend, output, probabilities, tmp_path):
+    require(backend)
+    check_apart(START + KERAS + END, tmp_path, output, probabilities, KERAS_BACKEND=backend)
+
+
+@pytest.mark.parametrize(("output", "probabilities"), CASES)
+def test_tensorflow(output, probabilities, tmp_path):
+    require("tensorflow")
+    check_apart(START + TENSORFLOW + END, tmp_path, output, probabilities)
 
 
 @pytest.mark.parametrize(
