@@ -2,12 +2,12 @@
 
     python benchmarks/exactness.py [--output logit] [--out FILE.json]
 
-The truth is a 513-point trapezoid, which takes a few minutes. Then what two docstrings quote:
-bfloat16 on a CPU (`load_model`), and how little two random baselines agree
+The truth is a 513-point trapezoid, which takes a few minutes; its gradients also show how they move
+along the path, which is what the estimate rests on (docs/how-it-works.md). Then what two docstrings
+quote: bfloat16 on a CPU (`load_model`), and how little two random baselines agree
 (`random_baseline_integrated_gradients`: softmax, 20 steps).
 """
 
-import statistics
 import time
 
 import contenders
@@ -34,6 +34,8 @@ ERRORS = (
     ("within 1 sd", "within_1", ".0%"),
     ("within 2 sd", "within_2", ".0%"),
 )
+INCREMENTS = (("lag, of 512", "lag", ""), ("increment / mean norm", "increment", ".2f"))
+BFLOAT16_STEPS = 16
 BFLOAT16 = (("times the time of ieee", "time", ".2f"), ("off ieee", "off", ".1%"))
 DRAWS = (("correlation of two draws", "correlation", ".3f"), ("baseline_error", "error", ".0%"))
 
@@ -55,19 +57,28 @@ def measure(model, image, target, true, output, aim):
     }
 
 
-def measure_bfloat16(job, exact, image, target, repeats):
-    """Return bfloat16's time and distance from ieee, 51 points, in turns."""
-    rough = contenders.load_intgrad(job | {"precision": "bfloat16"})
-    ratios = []
-    for _ in range(repeats + 1):
-        seconds, maps = [], []
-        for model in (rough, exact):
-            start = time.perf_counter()
-            maps.append(intgrad.integrated_gradients(model, image, target, output=job["output"]))
-            seconds.append(time.perf_counter() - start)
-        ratios.append(seconds[0] / seconds[1])
-    time_ratio = statistics.median(ratios[1:])
-    return [{"time": time_ratio, "off": harness.relative_error(*maps)}]
+def measure_increments(gradients):
+    """Return how far the gradient moves over some lags, relative to its own mean norm."""
+    norm = np.linalg.norm(gradients.reshape(len(gradients), -1), axis=1).mean()
+    rows = []
+    for lag in (1, 2, 4, 8, 16):
+        moves = [np.linalg.norm(b - a) for a, b in zip(gradients, gradients[lag:], strict=False)]
+        rows.append({"lag": lag, "increment": float(np.mean(moves) / norm)})
+    return rows
+
+
+def measure_bfloat16(job, exact, image, target):
+    """Return bfloat16's time and distance from ieee; once, because a CPU may have to emulate it."""
+    seconds, maps = [], []
+    for model in (contenders.load_intgrad(job | {"precision": "bfloat16"}), exact):
+        start = time.perf_counter()
+        maps.append(
+            intgrad.integrated_gradients(
+                model, image, target, output=job["output"], steps=BFLOAT16_STEPS
+            )
+        )
+        seconds.append(time.perf_counter() - start)
+    return [{"time": seconds[0] / seconds[1], "off": harness.relative_error(*maps)}]
 
 
 def measure_draws(model, image, target):
@@ -91,14 +102,17 @@ def main():
     job = harness.make_job(options, options.model)
     name = PICTURE[options.model]
     image, target = models.pictures(job["model"], job["size"])[name]
-    true = truth.attributions(job, name, image, target)
+    gradients = truth.path_gradients(job, image, target)
+    true = truth.integrate(gradients, image)
+    increments = measure_increments(gradients)
     model = contenders.load_intgrad(job)
     rows = [measure(model, image, target, true, job["output"], aim) for aim in AIMS]
-    bfloat16 = measure_bfloat16(job, model, image, target, options.repeats)
+    bfloat16 = measure_bfloat16(job, model, image, target)
     draws = measure_draws(model, image, target)
     sections = [
         (f"Error of the {job['output']}, {name}", rows, ERRORS, []),
-        (f"bfloat16, {job['output']}, 51 points", bfloat16, BFLOAT16, []),
+        (f"How the gradient moves, {name}", increments, INCREMENTS, []),
+        (f"bfloat16, {job['output']}, {BFLOAT16_STEPS + 1} points", bfloat16, BFLOAT16, []),
         ("Random baselines, softmax, 20 steps", draws, DRAWS, []),
     ]
     facts = harness.about([]) | {"versions": contenders.VERSIONS}

@@ -12,109 +12,19 @@
 #include "engine/status.h"
 #include "kernels/kernels.h"
 
+#include "check.h"
+#include "cubic.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* F[k](x) = (k + 1) * sum x^3 / 3, whose gradient is (k + 1) * x^2. */
-struct ig_model {
-    size_t largest_batch; /* more is IG_NO_MEMORY */
-    long calls_left;      /* fails when it reaches 0; negative: never */
-    size_t trims, evaluations;
-};
-
 static int failures;
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
 
 static int close_to(double a, double b)
 {
     return fabs(a - b) <= 1e-5 * fmax(fabs(a), fabs(b)) + 1e-9;
 }
-
-static ig_status cubic_describe(ig_model *model, ig_shape shape, ig_description *ret,
-                                ig_error *error)
-{
-    (void)model;
-    (void)shape;
-    (void)error;
-    *ret = (ig_description){3, "test"};
-    return IG_OK;
-}
-
-static ig_status may_run(ig_model *model, size_t n, ig_error *error)
-{
-    if (n > model->largest_batch)
-        return ig_fail(error, IG_NO_MEMORY, "a batch of %zu is too large", n);
-    if (model->calls_left == 0)
-        return ig_fail(error, IG_MODEL_FAILED, "the model failed on purpose");
-    model->calls_left--;
-    return IG_OK;
-}
-
-static double cubic_score(const float *picture, size_t size, int64_t target)
-{
-    double sum = 0.0;
-    for (size_t i = 0; i < size; i++)
-        sum += (double)picture[i] * picture[i] * picture[i] / 3.0;
-    return sum * (double)(target + 1);
-}
-
-static ig_status cubic_scores(ig_model *model, const float *pixels, size_t n, ig_shape shape,
-                              ig_output output, float *ret_scores, ig_error *error)
-{
-    (void)output;
-    const size_t size = ig_shape_size(shape);
-    const ig_status status = may_run(model, n, error);
-    for (size_t k = 0; status == IG_OK && k < 3 * n; k++)
-        ret_scores[k] = (float)cubic_score(pixels + k / 3 * size, size, (int64_t)(k % 3));
-    return status;
-}
-
-static ig_status cubic_gradients(ig_model *model, const float *pixels, size_t n, ig_shape shape,
-                                 const ig_pick *picks, size_t m, ig_output output,
-                                 float *ret_values, float *ret_gradients, ig_error *error)
-{
-    (void)output;
-    const size_t size = ig_shape_size(shape);
-    const ig_status status = may_run(model, n, error);
-    if (status != IG_OK)
-        return status;
-    model->evaluations += n;
-    for (size_t j = 0; j < m; j++) {
-        const float *picture = pixels + picks[j].row * size;
-        ret_values[j] = (float)cubic_score(picture, size, picks[j].target);
-        for (size_t i = 0; i < size; i++)
-            ret_gradients[j * size + i] = (float)(picks[j].target + 1) * picture[i] * picture[i];
-    }
-    return IG_OK;
-}
-
-static void cubic_trim(ig_model *model)
-{
-    model->trims++;
-}
-
-static void cubic_destroy(ig_model *model)
-{
-    (void)model;
-}
-
-static const ig_backend cubic = {
-    .abi_version = IG_ABI_VERSION,
-    .size = sizeof(ig_backend),
-    .describe = cubic_describe,
-    .scores = cubic_scores,
-    .gradients = cubic_gradients,
-    .trim = cubic_trim,
-    .destroy = cubic_destroy,
-};
 
 static const ig_shape shape = {2, 2, 1};
 static const float images[8] = {1.0f, 2.0f, 3.0f, 4.0f, 0.5f, 1.5f, 2.5f, 3.5f};
@@ -353,7 +263,7 @@ static ig_status cubic_memory(ig_model *model, ig_shape picture, size_t n, size_
     (void)picture;
     *ret_peak = 100 + 50 * n;
     *ret_free = 1000;
-    return may_run(model, n, error);
+    return n > model->largest_batch ? ig_fail(error, IG_NO_MEMORY, "too large") : IG_OK;
 }
 
 static void test_batch_that_fits(void)

@@ -4,6 +4,8 @@
 // or returns 0.
 #include "torch/precision.hpp"
 
+#include "check.h"
+
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -14,14 +16,6 @@ namespace
 {
 
 std::atomic<int> failures{0};
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            std::printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                            \
-            failures++;                                                                            \
-        }                                                                                          \
-    } while (0)
 
 std::atomic<int> setting{-1}; // -1: as the user has it
 std::atomic<int> changes{0};

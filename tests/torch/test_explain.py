@@ -1,16 +1,16 @@
 """`intgrad explain` over files, folders and patterns: nothing is lost, done twice or damaged."""
 
-import json
-import random
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import killing
 import numpy as np
 import pytest
 import torch
+from killing import records
 from small_models import METADATA, SIZE, Smooth, archive
 from torch import nn
 
@@ -50,10 +50,6 @@ def explain(*images, model, out, **options):
     return cli.main(["explain", *map(str, images), *options])
 
 
-def records(out):
-    return [json.loads(line) for line in (out / "explained.jsonl").read_text().splitlines()]
-
-
 def look(path):
     with PIL.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
@@ -61,11 +57,7 @@ def look(path):
 
 def names(out):
     """Return what results are called, having looked at each."""
-    for record in records(out):
-        assert look(out / record["picture"]).std() > 1
-        with np.load(out / record["arrays"]) as arrays:
-            assert arrays["attributions"].shape == (*SIZE, 3)
-    return [record["picture"].removesuffix(".png") for record in records(out)]
+    return killing.names(out, (*SIZE, 3))
 
 
 def test_what_a_result_holds(model, tmp_path):
@@ -311,26 +303,33 @@ def test_killed_at_random_moments(model, tmp_path):
     folder, out = tmp_path / "photos", tmp_path / "out"
     for k in range(20):
         save(folder / f"{k:02}.png", k)
-    command = [sys.executable, "-m", "intgrad", "explain", folder, "--model", model, "--out", out]
-    command += ["--device", "cpu", "--steps", "2"]
-
-    def count_finished():
-        file = out / "explained.jsonl"
-        return file.read_bytes().count(b"\n") if file.exists() else 0
-
-    moments, kills = random.Random(1), 0
-    while True:
-        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
-        wanted = count_finished() + moments.randint(1, 5)
-        while run.poll() is None and count_finished() < wanted:
-            time.sleep(0.005)
-        time.sleep(moments.random() * 0.2)
-        if run.poll() is not None:
-            break
-        run.kill()
-        run.wait()
-        kills += 1
-    assert run.returncode == 0
-    assert kills >= 3
+    options = ["--model", model, "--device", "cpu", "--steps", "2"]
+    assert killing.run_until_done(folder, out, *options, most_between=5) >= 3
     assert sorted(names(out)) == [f"{k:02}" for k in range(20)]
     assert len(list(out.iterdir())) == 41
+
+
+def test_a_disk_that_is_full(model, tmp_path):
+    """It says so, and goes on where it was when there is room again."""
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    for k in range(3):
+        save(folder / f"{k}.png", k)
+    command = [sys.executable, "-m", "intgrad", "explain", folder, "--model", model, "--out", out]
+
+    def no_file_beyond_9000_bytes():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+
+    done = subprocess.run(
+        [*command, "--device=cpu", "--steps=2"],
+        preexec_fn=no_file_beyond_9000_bytes,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert explain(folder, model=model, out=out, steps=2) == 0
+    assert names(out) == ["0", "1", "2"]
+    assert len(list(out.iterdir())) == 7

@@ -1,0 +1,182 @@
+#include "problem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static float *random_pixels(size_t count, unsigned *state)
+{
+    float *pixels = malloc(count * sizeof *pixels);
+    for (size_t i = 0; pixels && i < count; i++) {
+        *state = *state * 1664525u + 1013904223u;
+        pixels[i] = (float)(*state >> 24) / 64.0f;
+    }
+    return pixels;
+}
+
+static size_t node_count(const problem_size *size)
+{
+    return ig_rule_count(size->rule, size->steps);
+}
+
+/* The nodes of the rule; 1 unless memory is short. */
+static int make_nodes(problem *p)
+{
+    const size_t count = node_count(&p->size);
+    double *alphas = malloc(count * sizeof *alphas), *weights = malloc(count * sizeof *weights);
+    double *half = NULL;
+    p->request.nodes = (ig_nodes){count, alphas, weights, NULL};
+    if (!alphas || !weights)
+        return 0;
+    ig_rule_nodes(p->size.rule, p->size.steps, alphas, weights);
+    if (p->size.rule == IG_TRAPEZOID && p->size.steps >= 2) {
+        p->request.nodes.half_weights = half = malloc(count * sizeof *half);
+        if (!half)
+            return 0;
+        ig_trapezoid_half_weights(alphas, count, half);
+    }
+    return 1;
+}
+
+static int make_inputs(problem *p)
+{
+    const problem_size *size = &p->size;
+    const size_t values = ig_shape_size(size->shape);
+    const size_t stacks = size->baselines_are_shared ? 1 : size->images;
+    const size_t cells = size->images * size->targets;
+    unsigned state = size->seed;
+    p->request.images = random_pixels(size->images * values, &state);
+    p->request.baselines = random_pixels(stacks * size->baselines * values, &state);
+    int64_t *targets = malloc(cells * sizeof *targets);
+    p->request.targets = targets;
+    for (size_t k = 0; targets && k < cells; k++)
+        targets[k] = (int64_t)(k % CUBIC_CLASSES);
+    return p->request.images && p->request.baselines && targets && make_nodes(p);
+}
+
+static int make_results(problem *p)
+{
+    const problem_size *size = &p->size;
+    const size_t cells = size->images * size->targets;
+    const size_t pixels = size->shape.height * size->shape.width;
+    const size_t values = ig_shape_size(size->shape);
+    ig_result *r = &p->result;
+    int enough = (r->attributions = calloc(cells * values, sizeof(float))) != NULL;
+    if (size->gradient)
+        enough &= (r->gradients = calloc(cells * values, sizeof(float))) != NULL;
+    if (size->error_map) {
+        enough &= (r->error_map = calloc(cells * values, sizeof(float))) != NULL;
+        enough &= (r->pixel_error_map = calloc(cells * pixels, sizeof(float))) != NULL;
+    }
+    double **const numbers[] = {&r->scores, &r->baseline_scores, &r->sums, &r->quadrature_error,
+                                &r->baseline_error};
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        enough &= (*numbers[k] = calloc(cells, sizeof(double))) != NULL;
+    if (size->adaptive) {
+        r->alphas = calloc(size->images * size->max_evaluations, sizeof(double));
+        r->node_counts = calloc(size->images * size->baselines, sizeof(int64_t));
+        enough &= r->alphas && r->node_counts;
+    }
+    return enough;
+}
+
+problem *problem_create(problem_size size)
+{
+    problem *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->size = size;
+    p->adaptive = (ig_adaptive){size.tolerance, size.max_evaluations, size.most_retained};
+    p->request = (ig_request){
+        .shape = size.shape,
+        .output = IG_LOGIT,
+        .image_count = size.images,
+        .baseline_count = size.baselines,
+        .target_count = size.targets,
+        .baselines_are_shared = size.baselines_are_shared,
+        .baselines_are_a_sample = size.baselines_are_a_sample,
+        .adaptive = size.adaptive ? &p->adaptive : NULL,
+        .batch_size = size.batch_size,
+    };
+    if (make_inputs(p) && make_results(p))
+        return p;
+    problem_free(p);
+    return NULL;
+}
+
+void problem_free(problem *p)
+{
+    if (!p)
+        return;
+    const void *const buffers[] = {
+        p->request.images,          p->request.baselines,     p->request.targets,
+        p->request.nodes.alphas,    p->request.nodes.weights, p->request.nodes.half_weights,
+        p->result.attributions,     p->result.gradients,      p->result.error_map,
+        p->result.pixel_error_map,  p->result.scores,         p->result.baseline_scores,
+        p->result.sums,             p->result.alphas,         p->result.node_counts,
+        p->result.quadrature_error, p->result.baseline_error,
+    };
+    for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
+        free((void *)buffers[k]);
+    free(p);
+}
+
+static int cancel_in_time(void *context, size_t done, size_t total)
+{
+    problem *p = context;
+    (void)done;
+    (void)total;
+    return p->batches_left && --p->batches_left == 0;
+}
+
+ig_status problem_solve(problem *p, ig_model *model, ig_error *error)
+{
+    p->batches_left = p->size.batches_left;
+    return ig_integrate(&cubic, model, &p->request, cancel_in_time, p, &p->result, error);
+}
+
+/* Absolute, but for values that are large: sums that cancel have no relative precision. */
+static int equal_numbers(double a, double b, double tolerance)
+{
+    if (tolerance == 0.0)
+        return memcmp(&a, &b, sizeof a) == 0;
+    return fabs(a - b) <= tolerance * fmax(1.0, fmax(fabs(a), fabs(b))) || (isnan(a) && isnan(b)) ||
+           a == b;
+}
+
+static int equal_floats(const float *a, const float *b, size_t count, double tolerance)
+{
+    for (size_t i = 0; a && i < count; i++)
+        if (!equal_numbers((double)a[i], (double)b[i], tolerance))
+            return 0;
+    return 1;
+}
+
+static int equal_doubles(const double *a, const double *b, size_t count, double tolerance)
+{
+    for (size_t i = 0; a && i < count; i++)
+        if (!equal_numbers(a[i], b[i], tolerance))
+            return 0;
+    return 1;
+}
+
+int problem_equal(const problem *a, const problem *b, double tolerance)
+{
+    const problem_size *size = &a->size;
+    const size_t cells = size->images * size->targets;
+    const size_t pixels = size->shape.height * size->shape.width;
+    const size_t values = ig_shape_size(size->shape);
+    const ig_result *r = &a->result, *s = &b->result;
+    for (size_t k = 0; r->node_counts && k < size->images * size->baselines; k++)
+        if (r->node_counts[k] != s->node_counts[k])
+            return 0;
+    return equal_floats(r->attributions, s->attributions, cells * values, tolerance) &&
+           equal_floats(r->gradients, s->gradients, cells * values, tolerance) &&
+           equal_floats(r->error_map, s->error_map, cells * values, tolerance) &&
+           equal_floats(r->pixel_error_map, s->pixel_error_map, cells * pixels, tolerance) &&
+           equal_doubles(r->scores, s->scores, cells, tolerance) &&
+           equal_doubles(r->baseline_scores, s->baseline_scores, cells, tolerance) &&
+           equal_doubles(r->sums, s->sums, cells, tolerance) &&
+           equal_doubles(r->quadrature_error, s->quadrature_error, cells, tolerance) &&
+           equal_doubles(r->baseline_error, s->baseline_error, cells, tolerance);
+}

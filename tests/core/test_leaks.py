@@ -1,0 +1,62 @@
+"""Ten thousand small calls, errors among them, leave memory and reference counts as they were."""
+
+import gc
+import sys
+
+import numpy as np
+import pytest
+from analytic import Polynomial, pixels
+from resident import resident_bytes
+
+import intgrad
+
+SHAPE = (4, 3, 2)
+IMAGE = pixels(SHAPE)
+FUNCTION = Polynomial(2, SHAPE)
+MODEL = intgrad.load_model(FUNCTION, output="logit")
+OPTIONS = {"output": "logit", "steps": 3}
+VISUALIZER = intgrad.GradVisualizer()
+PICTURE = pixels((8, 9, 3))
+MAP = np.random.default_rng(3).normal(size=(8, 9, 3))
+
+
+def explain():
+    intgrad.integrated_gradients(
+        MODEL, IMAGE, 1, return_info=True, error_map=True, gradient=True, **OPTIONS
+    )
+    FUNCTION.batches.clear()
+
+
+def fail():
+    for arguments in ((IMAGE, 9), (IMAGE[0], 1), (IMAGE * np.nan, 1)):
+        with pytest.raises((IndexError, ValueError)):
+            intgrad.integrated_gradients(MODEL, *arguments, **OPTIONS)
+
+
+def draw():
+    VISUALIZER.process_grads(
+        PICTURE, MAP, clip_above_percentile=95, clip_below_percentile=28, outlines=True
+    )
+
+
+def refine():
+    intgrad.integrated_gradients(
+        MODEL, IMAGE, 1, output="logit", tolerance=0.01, max_evaluations=40
+    )
+    FUNCTION.batches.clear()
+
+
+@pytest.mark.parametrize("call", [explain, fail, draw, refine])
+def test_ten_thousand_calls(call):
+    def work(count):
+        for _ in range(count):
+            call()
+        gc.collect()
+        counts = [sys.getrefcount(each) for each in (FUNCTION, MODEL, IMAGE, PICTURE, MAP, None)]
+        return resident_bytes(), counts[:-1], len(gc.get_objects())
+
+    work(500)
+    before, after = work(500), work(2500)
+    assert after[0] - before[0] < 2**20
+    assert after[1] == before[1]
+    assert abs(after[2] - before[2]) < 50

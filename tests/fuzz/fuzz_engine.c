@@ -1,0 +1,73 @@
+/* fuzz_engine.c - the schedule: any number of images, baselines, targets and nodes, any batch size,
+ * fixed nodes or a tolerance, and a model that fails at any call in any way, or is cancelled.
+ *
+ * What comes out well is what one point at a time gives; what does not says why.
+ */
+#include "c/problem.h"
+#include "input.h"
+
+static problem_size take_problem(fuzz_input *in)
+{
+    problem_size size = {
+        .images = take_size(in, 1, 4),
+        .baselines = take_size(in, 1, 3),
+        .targets = take_size(in, 1, 3),
+        .baselines_are_shared = take_byte(in) & 1,
+        .baselines_are_a_sample = take_byte(in) & 1,
+        .shape = {take_size(in, 1, 3), take_size(in, 1, 3), take_size(in, 1, 4)},
+        .rule = (ig_rule)take_size(in, IG_TRAPEZOID, IG_GAUSS_LEGENDRE),
+        .steps = take_size(in, 1, 12),
+        .adaptive = take_byte(in) & 1,
+        .gradient = take_byte(in) & 1,
+        .error_map = take_byte(in) & 1,
+        .batch_size = take_size(in, 1, 20),
+        .seed = take_byte(in),
+    };
+    if (size.adaptive) {
+        size.rule = IG_TRAPEZOID;
+        size.steps = 2;
+        size.tolerance = pow(10.0, -(double)take_size(in, 0, 9));
+        size.max_evaluations = 9 * size.baselines + take_byte(in);
+        size.most_retained = size.max_evaluations + take_byte(in);
+    } else if (size.rule != IG_TRAPEZOID) {
+        size.error_map = 0;
+        size.gradient &= size.rule == IG_RIGHT;
+    }
+    size.error_map &= size.adaptive || size.steps >= 2;
+    return size;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
+{
+    fuzz_input in = {data, length};
+    problem_size size = take_problem(&in);
+    ig_model model = {.largest_batch = take_size(&in, 0, 20), .calls_left = -1};
+    const uint8_t call = take_byte(&in);
+    if (call >= 128) {
+        model.calls_left = call - 128;
+        model.failure = (cubic_failure)take_size(&in, CUBIC_FAILS, CUBIC_GIVES_NAN);
+    }
+    const uint8_t batches = take_byte(&in);
+    size.batches_left = batches >= 192 ? batches - 191u : 0;
+    problem *found = problem_create(size);
+    ig_error error = {IG_OK, ""};
+    const ig_status status = problem_solve(found, &model, &error);
+    if (status == IG_OK) {
+        ig_model careful = {.largest_batch = 1, .calls_left = -1};
+        size.batches_left = 0;
+        size.batch_size = 1;
+        problem *expected = problem_create(size);
+        FUZZ_REQUIRE(problem_solve(expected, &careful, &error) == IG_OK);
+        FUZZ_REQUIRE(problem_equal(expected, found, 1e-5));
+        FUZZ_REQUIRE(found->result.batch_size <= found->size.batch_size);
+        problem_free(expected);
+    } else if (status == IG_PENDING) {
+        FUZZ_REQUIRE(found->size.batches_left);
+    } else {
+        FUZZ_REQUIRE(status == error.code && error.message[0]);
+        FUZZ_REQUIRE(status == IG_MODEL_FAILED || status == IG_NO_MEMORY);
+        FUZZ_REQUIRE(call >= 128 || model.largest_batch == 0);
+    }
+    problem_free(found);
+    return 0;
+}
