@@ -77,7 +77,8 @@ sanitized: $(VENV)/test.stamp
 fuzz: $(VENV)/dev.stamp $(KITCHEN)
 	tests/fuzz/run $(CLANG) $(BIN)/python $(SECONDS)
 
-slow: $(VENV)/test.stamp $(KITCHEN)
+slow: $(VENV)/dev.stamp $(KITCHEN)
+	.ci/analyse $(BIN) --cpp
 	.ci/sanitized $(BIN)/python require tests/core tests/torch
 	INTGRAD_SLOW_REPORT=$(RESULTS)-slow.md $(BIN)/python -m pytest tests/slow
 

@@ -146,7 +146,9 @@ def to_batch(
         If the shape is wrong. Finiteness is checked by the core.
     """
     array = to_real_array(images, "images")
-    mover = "images.movedim({}, -1)" if hasattr(images, "movedim") else "np.moveaxis(images, {}, -1)"
+    mover = (
+        "images.movedim({}, -1)" if hasattr(images, "movedim") else "np.moveaxis(images, {}, -1)"
+    )
     _check_shape(array.shape, input_size, channels, mover)
     if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
         warnings.warn(

@@ -178,7 +178,8 @@ class _Stream:
         # With a tolerance an image asks for few points at a time, and others have to fill a batch.
         fixed = self.plan.tolerance is None
         enough = 16 * batch_size // self.plan.steps if fixed else batch_size
-        results = (1 + self.plan.error_map + self.plan.gradient) * max(math.prod(np.shape(target)), 1)
+        targets: int = math.prod(np.shape(target)) or 1
+        results = (1 + self.plan.error_map + self.plan.gradient) * targets
         most = CHUNK_BYTES // (image.nbytes * (1 + results))
         return max(1, min(max(enough, 4) * len(self.model._handles), most))
 

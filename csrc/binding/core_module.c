@@ -331,9 +331,8 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
     ig_error error = {IG_OK, ""};
     ig_status status;
     Py_BEGIN_ALLOW_THREADS
-    status =
-        ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], about.num_classes, &batch,
-              PyArray_DATA((PyArrayObject *)result), &error);
+    status = ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], about.num_classes, &batch,
+                       PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
     result = unless_failed(result, status, &error, module);
 
@@ -389,7 +388,7 @@ static PyObject *core_gradients(PyObject *module, PyObject *args)
     ig_status status;
     Py_BEGIN_ALLOW_THREADS
     status = ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
-                 (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
+                          (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
     result = unless_failed(result, status, &error, module);
 
@@ -421,7 +420,8 @@ static PyObject *core_fitting_batch(PyObject *module, PyObject *args)
     ig_error error = {IG_OK, ""};
     ig_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = ig_fitting_batch(handle->backend, handle->model, shape, (size_t)limit, &batch_size, &error);
+    status =
+        ig_fitting_batch(handle->backend, handle->model, shape, (size_t)limit, &batch_size, &error);
     Py_END_ALLOW_THREADS
     return unless_failed(PyLong_FromSize_t(batch_size), status, &error, module);
 }

@@ -419,8 +419,7 @@ static PyObject *visual_components(PyObject *module, PyObject *args)
     const size_t height = dim_of(labels, 0), width = dim_of(labels, 1);
     npy_intp count;
     Py_BEGIN_ALLOW_THREADS
-    count =
-        (npy_intp)ig_label(PyArray_DATA(mask), height, width, links, PyArray_DATA(labels));
+    count = (npy_intp)ig_label(PyArray_DATA(mask), height, width, links, PyArray_DATA(labels));
     Py_END_ALLOW_THREADS
     sums = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
     if (!sums)

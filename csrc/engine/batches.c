@@ -65,9 +65,8 @@ ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
             return status;
         size_t at;
         if (!ig_all_finite(scores, n * num_classes, &at))
-            return ig_fail(error, IG_MODEL_FAILED,
-                           "%s %zu: the model's score of class %zu is %g", work->what,
-                           work->first + from + at / num_classes, at % num_classes,
+            return ig_fail(error, IG_MODEL_FAILED, "%s %zu: the model's score of class %zu is %g",
+                           work->what, work->first + from + at / num_classes, at % num_classes,
                            (double)scores[at]);
         from += n;
         if (cancelled(work, from, count))
@@ -101,9 +100,9 @@ ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t cou
         }
         size_t at;
         if (status == IG_OK && !ig_all_finite(gradients, m * size, &at))
-            status = ig_fail(error, IG_MODEL_FAILED, "%s %zu: the model's gradient holds %g",
-                             work->what, work->first + from + at / (target_count * size),
-                             (double)gradients[at]);
+            status =
+                ig_fail(error, IG_MODEL_FAILED, "%s %zu: the model's gradient holds %g", work->what,
+                        work->first + from + at / (target_count * size), (double)gradients[at]);
         from += n;
         if (status == IG_OK && cancelled(work, from, count))
             status = IG_PENDING;

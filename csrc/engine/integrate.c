@@ -274,7 +274,7 @@ static ig_status score_ends(schedule *s, ig_between between, void *context, ig_e
 {
     const ig_request *request = s->request;
     const size_t m = request->baseline_count, n = request->image_count;
-    const end_points images = {request->images,       n,       1, 0, 1.0, s->result->scores, "image",
+    const end_points images = {request->images,     n, 1, 0, 1.0, s->result->scores, "image",
                                request->first_image};
     const end_points baselines = {request->baselines,
                                   request->baselines_are_shared ? m : m * n,

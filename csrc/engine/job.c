@@ -161,8 +161,8 @@ static ig_status judge(const ig_work *w, const ig_job *job, int *ret_exact, ig_e
     *ret_exact = 1;
     for (size_t t = 0; t < w->request->target_count; t++) { /* norms of sums, not of means */
         const double square = ig_estimate_square(expected, w->norms[t].difference_square, 1);
-        *ret_exact &= ig_relative(sqrt(square), sqrt(w->norms[t].square)) <=
-                      w->request->adaptive->tolerance;
+        *ret_exact &=
+            ig_relative(sqrt(square), sqrt(w->norms[t].square)) <= w->request->adaptive->tolerance;
     }
     return IG_OK;
 }

@@ -73,11 +73,11 @@ struct PlainModes {
     const c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
 };
 
-// What holds while a call runs the model, and never longer: torch's modes are plain, the JIT's profiling executor is off
-// for this thread, on a CPU its activations come from memory that is kept, and on CUDA torch's TF32
-// switches, which are the process's, are as the model's precision wants them. Waits while calls
-// that want them otherwise run. One a call, never nested. Throws in a forked process, where
-// libtorch would hang.
+// What holds while a call runs the model, and never longer: torch's modes are plain, the JIT's
+// profiling executor is off for this thread, on a CPU its activations come from memory that is
+// kept, and on CUDA torch's TF32 switches, which are the process's, are as the model's precision
+// wants them. Waits while calls that want them otherwise run. One a call, never nested. Throws in a
+// forked process, where libtorch would hang.
 class CallScope
 {
   public:

@@ -109,12 +109,15 @@ void problem_free(problem *p)
     if (!p)
         return;
     const void *const buffers[] = {
-        p->request.images,          p->request.baselines,     p->request.targets,
-        p->request.nodes.alphas,    p->request.nodes.weights, p->request.nodes.half_weights,
-        p->result.attributions,     p->result.gradients,      p->result.error_map,
-        p->result.pixel_error_map,  p->result.scores,         p->result.baseline_scores,
-        p->result.sums,             p->result.alphas,         p->result.node_counts,
-        p->result.quadrature_error, p->result.baseline_error,
+        p->request.images,        p->request.baselines,
+        p->request.targets,       p->request.nodes.alphas,
+        p->request.nodes.weights, p->request.nodes.half_weights,
+        p->result.attributions,   p->result.gradients,
+        p->result.error_map,      p->result.pixel_error_map,
+        p->result.scores,         p->result.baseline_scores,
+        p->result.sums,           p->result.alphas,
+        p->result.node_counts,    p->result.quadrature_error,
+        p->result.baseline_error,
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         free((void *)buffers[k]);

@@ -51,8 +51,8 @@ static void fuzz_path(fuzz_input *in)
     ig_path_accumulate_pixel_jump(after, before, image, baseline, weight, pixels, channels,
                                   pixel_sums[0]);
     FUZZ_REQUIRE(ig_path_jump_square(after, before, image, baseline, count) >= 0.0);
-    const ig_path_totals totals = {sums[3], sums[4], sums[5], sums[6], pixel_sums[1],
-                                   pixel_sums[2]};
+    const ig_path_totals totals = {sums[3], sums[4],       sums[5],
+                                   sums[6], pixel_sums[1], pixel_sums[2]};
     const ig_path_part part = {sums[0], sums[1], sums[2], pixel_sums[0]};
     for (size_t k = 0; k < baselines; k++)
         ig_path_fold(image, baseline, part, pixels, channels, totals);
@@ -121,9 +121,9 @@ static void fuzz_channel_mean(fuzz_input *in)
         floats[i] = (float)(values[i] = take_any(in));
         good &= is_float ? isfinite(floats[i]) : fabs(values[i]) <= MAP;
     }
-    const int said = ig_channel_mean(is_float ? (void *)floats : values,
-                                     is_float ? IG_FLOAT32 : IG_FLOAT64, pixels, channels, sign,
-                                     limit, MAP, map);
+    const int said =
+        ig_channel_mean(is_float ? (void *)floats : values, is_float ? IG_FLOAT32 : IG_FLOAT64,
+                        pixels, channels, sign, limit, MAP, map);
     FUZZ_REQUIRE(said == good);
     const double most = (is_float ? (double)(float)limit : limit) * (1 + 1e-12) + DBL_MIN;
     for (size_t i = 0; good && i < pixels; i++)
@@ -332,7 +332,7 @@ static void fuzz_overlay(fuzz_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const kernels[])(fuzz_input *) = {
-        fuzz_interpolation, fuzz_path, fuzz_checks,     fuzz_channel_mean, fuzz_thresholds,
+        fuzz_interpolation, fuzz_path,       fuzz_checks,     fuzz_channel_mean, fuzz_thresholds,
         fuzz_line,          fuzz_morphology, fuzz_components, fuzz_overlay,
     };
     fuzz_input in = {data, size};

@@ -54,8 +54,8 @@ static inline size_t take_size(fuzz_input *in, size_t least, size_t most)
 static inline double take_any(fuzz_input *in)
 {
     static const double edges[] = {
-        0.0,     -0.0,    NAN,     INFINITY, -INFINITY, DBL_MIN,    DBL_MAX, -DBL_MAX,
-        FLT_MAX, FLT_MIN, 1e-45,   5e-324,   255.0,     0.00390625, 1e290,   -1e290,
+        0.0,     -0.0,    NAN,   INFINITY, -INFINITY, DBL_MIN,    DBL_MAX, -DBL_MAX,
+        FLT_MAX, FLT_MIN, 1e-45, 5e-324,   255.0,     0.00390625, 1e290,   -1e290,
     };
     const uint8_t kind = take_byte(in);
     double value;

@@ -37,7 +37,7 @@ def test_sixty_photographs_killed_ten_times(demo_wheel, tmp_path, say):
     )
     options = ["--model", archive, "--device", "cpu", "--steps", "16"]
     kills = killing.run_until_done(folder, out, *options, most_between=6)
-    say(f"- {COUNT} photographs through `intgrad explain`, killed {kills} times: each is there once")
+    say(f"- {COUNT} photographs through `intgrad explain`, killed {kills} times: each there once")
     assert kills >= 10
     assert sorted(killing.names(out, (*espresso.SIZE, 3))) == [f"{k:02}" for k in range(COUNT)]
     assert len(list(out.iterdir())) == 2 * COUNT + 1

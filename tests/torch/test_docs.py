@@ -60,7 +60,7 @@ def test_every_block_is_tested():
 
 
 def make_timm():
-    """Return what the docs use of timm, which needs torchvision, of which not every torch has one."""
+    """Return what the docs use of timm, which needs a torchvision to be imported."""
     timm = types.ModuleType("timm")
     timm.create_model = lambda name, pretrained: Smooth()
     config = {"input_size": (3, 224, 224), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.3)}

@@ -39,7 +39,7 @@ def test_ctrl_c_at_any_moment(options):
     expected = explain(model, steps=5)
     for delay in np.linspace(0, 0.1, 25):
         late = threading.Timer(delay, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012, it may come at once
             late.start()
             explain(model, **options)
         late.join()
@@ -130,5 +130,3 @@ def test_a_forked_process_says_what_to_do():
 
 def test_a_forked_process_with_one_thread_works():
     assert run_fork(1) == "same"
-
-
