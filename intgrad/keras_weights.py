@@ -18,7 +18,6 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +138,9 @@ def read(path: Path, *, hidden_activation: str | None = None) -> KerasXception:
             if "model_config" in h5.attrs:
                 config = _json(h5.attrs["model_config"])
             return _read_model(h5, config, hidden_activation)
-    except (OSError, KeyError, RuntimeError) as error:  # what h5py raises for damaged files
+    except ValueError:  # ours, or as good
+        raise
+    except Exception as error:  # and so does h5py
         raise ValueError(f"not a readable HDF5 file, damaged or truncated ({error})") from error
 
 
@@ -155,7 +156,9 @@ def _unpack(path: Path) -> tuple[Path | io.BytesIO, Any]:
         with zipfile.ZipFile(path) as archive:
             config = _json(_member(archive, "config.json"))
             return io.BytesIO(_member(archive, "model.weights.h5")), config
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except ValueError:  # ours, or as good
+        raise
+    except Exception as error:  # zipfile answers damage with nearly any of them
         raise ValueError(f"not a readable zip, damaged or truncated ({error})") from error
 
 
