@@ -82,12 +82,14 @@ slow: $(VENV)/dev.stamp $(KITCHEN)
 	.ci/sanitized $(BIN)/python require tests/core tests/torch
 	INTGRAD_SLOW_REPORT=$(RESULTS)-slow.md $(BIN)/python -m pytest tests/slow
 
-# TENSORFLOW=python, an interpreter that has it, adds the Keras example.
+# TENSORFLOW=python, an interpreter that has it, runs the Keras example.
+TENSORFLOW ?= $(BIN)/python
 bench: $(VENV)/dev.stamp $(KITCHEN)
-	$(BIN)/python benchmarks/compare.py --out $(RESULTS)-compare-cpu.json $(TENSORFLOW:%=--tensorflow %)
+	$(BIN)/python benchmarks/compare.py --out $(RESULTS)-compare-cpu.json --tensorflow $(TENSORFLOW)
 	$(BIN)/python benchmarks/time_to_error.py --out $(RESULTS)-time-to-error-cpu.json
 	$(BIN)/python benchmarks/scaling.py --out $(RESULTS)-scaling-cpu.json
 	$(BIN)/python benchmarks/exactness.py --out $(RESULTS)-exactness-logit.json
+	$(BIN)/python benchmarks/exactness.py --model lite0 --out $(RESULTS)-exactness-lite0-logit.json
 	$(BIN)/python benchmarks/compare.py --model lite0 --images 64 --points 17 --out $(RESULTS)-compare-64-cpu.json
 
 # From pyproject.toml; for every Python and platform, but the developers' tools want 3.11.
