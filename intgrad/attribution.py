@@ -187,7 +187,8 @@ def random_baseline_integrated_gradients(
     """Average Integrated Gradients over baselines drawn uniformly from [0, 255), as the seed does.
 
     Two draws hardly agree: on a real Xception and photograph their maps correlated at 0.05, and
-    the mean of two had a standard error of 96 % (`benchmarks/exactness.py`). Look at `info.baseline_error`.
+    the mean of two had a standard error of 96 % (`benchmarks/exactness.py`). Look at
+    `info.baseline_error`.
 
     Parameters
     ----------
