@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ def pytest_report_header():
     from intgrad import _torch_build
 
     return f"intgrad built against torch {_torch_build.VERSION}"
+
+
+@pytest.fixture
+def ctrl_c():
+    """Let SIGINT be what it is at a terminal: shells have what they run beside them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A model that is a Python callable: what it may return, and what happens when it misbehaves."""
 
 import gc
+import signal
 import sys
 import threading
 from functools import partial
@@ -134,10 +135,9 @@ def test_progress(capsys):
     assert "21/21" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_between_batches():
     """A signal that arrives while C is at work is seen after the batch."""
-    import signal
-
     calls = 0
 
     def function(batch, targets):

@@ -30,6 +30,7 @@ def explain(model, image=IMAGE, **options):
 # ---- Ctrl-C --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(
     "options", [{"steps": 20_000}, {"tolerance": 1e-12, "max_evaluations": 20_000}], ids=str
 )
