@@ -133,7 +133,7 @@ def integrated_gradients(
     -------
     attributions : numpy.ndarray
         float32 in the images' shape, in units of F; (N, T, H, W, C) or (T, H, W, C) for T targets
-        per image. Those of the seed, which mixes units, are 127.5 times these.
+        per image. Those of the Keras example, which mixes units, are 127.5 times these.
     info : AttributionInfo or list
         With `return_info=True`: one for an image, a list for a batch; for T targets per image, a
         list of T in its place.
@@ -184,11 +184,11 @@ def random_baseline_integrated_gradients(
     seed: int | None = None,
     **options: Any,
 ) -> Any:
-    """Average Integrated Gradients over baselines drawn uniformly from [0, 255), as the seed does.
+    """Average Integrated Gradients over baselines drawn uniformly from [0, 255).
 
-    Two draws hardly agree: on a real Xception and photograph their maps correlated at 0.05, and
-    the mean of two had a standard error of 96 % (`benchmarks/exactness.py`). Look at
-    `info.baseline_error`.
+    So does the Keras example. Two draws hardly agree: on a real Xception and photograph their maps
+    correlated at 0.05, and the mean of two had a standard error of 96 %
+    (`benchmarks/exactness.py`). Look at `info.baseline_error`.
 
     Parameters
     ----------

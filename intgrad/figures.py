@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -36,8 +37,8 @@ def draw_grid(
     axes : array_like of matplotlib.axes.Axes, optional
         What to draw into, one for each picture; a new figure if None.
     show : bool
-        Call `matplotlib.pyplot.show()`. Without it pyplot does not learn of a new figure, so that
-        a notebook does not show it by itself.
+        Call `matplotlib.pyplot.show()`. Without it pyplot does not learn of a new figure: a
+        notebook draws it where it is a cell's last line, and nowhere else.
     save : path, optional
         A file to write, its format by its suffix.
 
@@ -77,5 +78,21 @@ def _new_panels(rows: int, columns: int, figsize: tuple[float, float], show: boo
     if show:
         figure = require("matplotlib.pyplot", "matplotlib", "drawing").figure(**options)
     else:
-        figure = require("matplotlib.figure", "matplotlib", "drawing").Figure(**options)
+        figure = _self_drawing()(**options)
     return figure.subplots(rows, columns, squeeze=False).ravel()
+
+
+def _self_drawing() -> Any:
+    """Return a class of figures that notebooks draw where one is a cell's last line.
+
+    They know by themselves only how to draw those of pyplot.
+    """
+    figure_class = require("matplotlib.figure", "matplotlib", "drawing").Figure
+
+    class Figure(figure_class):  # type: ignore[valid-type, misc]
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", bbox_inches="tight")
+            return buffer.getvalue()
+
+    return Figure

@@ -18,7 +18,7 @@ from .model import Model, Output
 from .plan import Rule
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AttributionInfo:
     """What an attribution was made of, and how far it may be off.
 
@@ -91,6 +91,23 @@ class AttributionInfo:
     seed: int | None
     seconds: float
     versions: dict[str, str]
+
+    def __repr__(self) -> str:
+        """Say what matters, and of arrays only their shape."""
+
+        def brief(value: Any) -> str:
+            if isinstance(value, np.ndarray):
+                return f"array{value.shape}"
+            return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+        left_out = ("versions", "alphas", "precision", "device", "batch_size")
+        fields = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)]
+        told = [
+            f"{name}={brief(value)}"
+            for name, value in fields
+            if name not in left_out and value is not None
+        ]
+        return f"AttributionInfo({', '.join(told)})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict that `json.dumps` takes: NaN and inf become None.

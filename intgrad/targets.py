@@ -43,9 +43,10 @@ def resolve_targets(
         return np.full((image_count, 1), index, np.int64), False
     rows = _to_list(targets)
     if len(rows) != image_count:
+        several = f"; for several classes of one image: [{rows!r}]" if image_count == 1 else ""
         raise ValueError(
             f"targets must be one class for all, or one entry for each of the {image_count}"
-            f" image{'s' * (image_count != 1)}, got {len(rows)} entries: {targets!r}"
+            f" image{'s' * (image_count != 1)}, got {len(rows)} entries: {targets!r}{several}"
         )
     nested = [not _is_target(row) for row in rows]
     lists = [_to_list(row) if many else [row] for row, many in zip(rows, nested, strict=True)]

@@ -36,14 +36,14 @@ ONES_3, ONES_4 = _ones(3), _ones(4)
 class GradVisualizer:
     """Turn gradients and attributions of an image into pictures.
 
-    The methods are those of the seed, Keras's example "Model interpretability with Integrated
-    Gradients" (A_K_Nain 2020), with its arguments, defaults and results. Where the seed's code
+    The methods are those of Keras's example "Model interpretability with Integrated
+    Gradients" (A_K_Nain 2020), with its arguments, defaults and results. Where the example's code
     fails or yields NaN they return what its definition implies: each says so.
 
-    The seed's arithmetic clips at 1, which is a matter of units. It differentiates with respect to
-    the preprocessed image but multiplies by the distance in pixels, so that its arrays are 127.5
+    The example's arithmetic clips at 1, which is a matter of units. It differentiates with respect
+    to the preprocessed image but multiplies by the distance in pixels, so that its arrays are 127.5
     times those of `intgrad.integrated_gradients` for Xception: the clip cuts the strongest of its
-    pixels and none of ours. `127.5 * attributions` gives the seed's pictures; `clip=None` cuts
+    pixels and none of ours. `127.5 * attributions` gives the example's pictures; `clip=None` cuts
     nothing, whatever the unit.
 
     Parameters
@@ -59,7 +59,7 @@ class GradVisualizer:
     Notes
     -----
     Attributions are arrays of any real dtype, finite and at most 1e290 in magnitude; they are
-    computed in float64 and never modified. Arrays that come back have the dtypes of the seed's:
+    computed in float64 and never modified. Arrays that come back have the dtypes of the example's:
     float32 if `attributions` are float32, else float64, unless a method says otherwise. Calls
     release the GIL, and one visualizer may be used from several threads.
     """
@@ -82,7 +82,7 @@ class GradVisualizer:
         attributions : array_like
             Any shape.
         polarity : {"positive", "negative"}
-            Which sign; the seed takes any other word for "negative".
+            Which sign; the example takes any other word for "negative".
         clip : float, optional
             Largest magnitude to keep, in the unit of `attributions`; None keeps all.
 
@@ -249,7 +249,7 @@ class GradVisualizer:
             `scipy.ndimage.generate_binary_structure(2, 1)` for four. The same after a turn by 180
             degrees.
         rank : {"pixels", "attribution"}
-            What makes a region large: its number of pixels, as in the seed, or the sum of its
+            What makes a region large: its number of pixels, as in the example, or the sum of its
             attributions.
 
         Returns
@@ -316,12 +316,12 @@ class GradVisualizer:
         overlay : bool
             Add 0.8 of the picture to the image and clip to 0..255, or return the picture alone.
         clip : float, optional
-            See `apply_polarity`; not in the seed, which clips at 1.
+            See `apply_polarity`; not in the example, which clips at 1.
         rank : {"pixels", "attribution"}
-            See `draw_outlines`; not in the seed, which counts pixels.
+            See `draw_outlines`; not in the example, which counts pixels.
         vmax : float, optional
             Channel mean that is shown at full strength, in place of both percentiles, so that
-            several pictures share a scale; not in the seed.
+            several pictures share a scale; not in the example.
 
         Returns
         -------
@@ -409,7 +409,7 @@ class GradVisualizer:
             Width and height of the figure, in inches; for several images the height that a row
             may have at most, where their shape does not need it.
         style : {"overlay", "heat", "masked", "blended"}
-            "overlay" is the seed's `process_grads`. The others draw the mean over the channels:
+            "overlay" is the example's `process_grads`. The others draw the mean over the channels:
             as a heat map (diverging and symmetric about 0 for both polarities), as the image where
             that is strong and black elsewhere, or as a heat map over the grey image.
         vmax : float or (float, float), optional
@@ -422,7 +422,7 @@ class GradVisualizer:
         k : float
             See `error`.
         show : bool
-            Call `matplotlib.pyplot.show()`, as the seed does.
+            Call `matplotlib.pyplot.show()`, as the example does.
         save : path, optional
             Write the figure to a file, its format by its suffix.
         axes : array_like of matplotlib.axes.Axes, optional

@@ -379,3 +379,14 @@ def test_plain_gradients():
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal(model.gradients(stack[0], 2, output="logit"), found[0])
     assert model.gradients(stack, [[2, 0]] * 3, output="logit").shape == (3, 2, *SHAPE)
+
+
+def test_info_is_told_in_a_line():
+    model = intgrad.load_model(Polynomial(2, SHAPE), output="logit")
+    _, info = intgrad.integrated_gradients(
+        model, pixels(SHAPE), 1, output="logit", error_map=True, return_info=True
+    )
+    text = repr(info)
+    assert text.startswith("AttributionInfo(target=1, score=")
+    assert f"error_map=array{SHAPE}" in text
+    assert len(text) < 400

@@ -297,3 +297,8 @@ def test_explore_redraws_as_the_sliders_move():
     check(outlines=True, outlines_component_percentage=50, **options)
     controls["overlay"].value = False
     check(outlines=True, outlines_component_percentage=50, overlay=False, **options)
+
+
+def test_a_notebook_draws_the_figure_that_comes_back():
+    figure = intgrad.GradVisualizer().visualize(IMAGE, VALUES, VALUES, show=False)
+    assert figure._repr_png_().startswith(b"\x89PNG")
