@@ -52,7 +52,8 @@ def check_archive(archive: bytes, name: str, sha256: str | None) -> dict[str, An
     if not any(member.endswith("/constants.pkl") for member in members):
         raise ModelError(
             f"{name} is no TorchScript archive (torch.save was perhaps used to write it):"
-            " torch.jit.save(torch.jit.trace(model.eval(), example), path) writes one"
+            " torch.jit.save(torch.jit.trace(model.eval(), example), path) writes one. Of a Keras"
+            " model, intgrad.adapters.from_keras makes what load_model takes"
         )
     return None if metadata is None else _parse_metadata(metadata, name)
 

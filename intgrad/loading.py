@@ -98,6 +98,12 @@ def load_model(
         raise ValueError(f"scores must be 'logits' or 'probabilities', got {scores!r}")
     if precision not in ("ieee", "tf32", "bfloat16"):
         raise ValueError(f"precision must be 'ieee', 'tf32' or 'bfloat16', got {precision!r}")
+    if any(kind.__module__.partition(".")[0] == "keras" for kind in type(source).__mro__):
+        raise TypeError(
+            f"source is a Keras model, {type(source).__name__}:"
+            " load_model(intgrad.adapters.from_keras(network, scores=..., output=...),"
+            " input_size=...) explains it"
+        )
     is_archive = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
     if not is_archive and not is_module(source):
         torch_only = {

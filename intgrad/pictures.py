@@ -67,7 +67,7 @@ def blended(image: npt.NDArray[Any], values: Map, vmax: float, polarity: str) ->
 def trusted(values: Map, deviations: Map, k: float, vmax: float) -> Picture:
     """Draw the heat map, with the pixels greyed out that lie within k standard deviations of 0."""
     picture = heat(values, vmax, "both")
-    picture[np.abs(values) < k * deviations] = 160
+    picture[np.abs(values) <= k * deviations] = 160
     return picture
 
 

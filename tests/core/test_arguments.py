@@ -390,3 +390,9 @@ def test_info_is_told_in_a_line():
     assert text.startswith("AttributionInfo(target=1, score=")
     assert f"error_map=array{SHAPE}" in text
     assert len(text) < 400
+
+
+def test_a_keras_model_is_told_from_a_callable():
+    network = type("Sequential", (), {"__module__": "keras.src.models.sequential"})()
+    with pytest.raises(TypeError, match=r"is a Keras model, Sequential: .*from_keras\("):
+        intgrad.load_model(network, output="logit")
