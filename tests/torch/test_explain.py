@@ -1,6 +1,5 @@
 """`intgrad explain` over files, folders and patterns: nothing is lost, done twice or damaged."""
 
-import resource
 import shutil
 import subprocess
 import sys
@@ -309,19 +308,22 @@ def test_killed_at_random_moments(model, tmp_path):
     assert len(list(out.iterdir())) == 41
 
 
+NO_FILE_BEYOND_9000_BYTES = """
+import resource, sys
+from intgrad import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
 def test_a_disk_that_is_full(model, tmp_path):
     """It says so, and goes on where it was when there is room again."""
     folder, out = tmp_path / "photos", tmp_path / "out"
     for k in range(3):
         save(folder / f"{k}.png", k)
-    command = [sys.executable, "-m", "intgrad", "explain", folder, "--model", model, "--out", out]
-
-    def no_file_beyond_9000_bytes():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
-
     done = subprocess.run(
-        [*command, "--device=cpu", "--steps=2"],
-        preexec_fn=no_file_beyond_9000_bytes,
+        [sys.executable, "-c", NO_FILE_BEYOND_9000_BYTES, "explain", folder]
+        + ["--model", model, "--out", out, "--device=cpu", "--steps=2"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
