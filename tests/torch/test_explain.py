@@ -321,9 +321,9 @@ def test_a_disk_that_is_full(model, tmp_path):
     folder, out = tmp_path / "photos", tmp_path / "out"
     for k in range(3):
         save(folder / f"{k}.png", k)
+    options = ["--model", model, "--out", out, "--device=cpu", "--steps=2"]
     done = subprocess.run(
-        [sys.executable, "-c", NO_FILE_BEYOND_9000_BYTES, "explain", folder]
-        + ["--model", model, "--out", out, "--device=cpu", "--steps=2"],
+        [sys.executable, "-c", NO_FILE_BEYOND_9000_BYTES, "explain", folder, *options],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
