@@ -185,7 +185,6 @@ def make_eager(
 
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     twin = _copy(module).to(device, dtype)
-
     kind = torch.device(device).type
 
     def infer(batch: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Sequence
@@ -78,21 +79,13 @@ def _new_panels(rows: int, columns: int, figsize: tuple[float, float], show: boo
     if show:
         figure = require("matplotlib.pyplot", "matplotlib", "drawing").figure(**options)
     else:
-        figure = _self_drawing()(**options)
+        figure = require("matplotlib.figure", "matplotlib", "drawing").Figure(**options)
+        # Notebooks know by themselves only how to draw pyplot's figures.
+        figure._repr_png_ = functools.partial(_to_png, figure)
     return figure.subplots(rows, columns, squeeze=False).ravel()
 
 
-def _self_drawing() -> Any:
-    """Return a class of figures that notebooks draw where one is a cell's last line.
-
-    They know by themselves only how to draw those of pyplot.
-    """
-    figure_class = require("matplotlib.figure", "matplotlib", "drawing").Figure
-
-    class Figure(figure_class):  # type: ignore[valid-type, misc]
-        def _repr_png_(self) -> bytes:
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png", bbox_inches="tight")
-            return buffer.getvalue()
-
-    return Figure
+def _to_png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import platform
 import sys
@@ -101,10 +100,9 @@ class AttributionInfo:
             return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
         left_out = ("versions", "alphas", "precision", "device", "batch_size")
-        fields = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)]
         told = [
             f"{name}={brief(value)}"
-            for name, value in fields
+            for name, value in vars(self).items()
             if name not in left_out and value is not None
         ]
         return f"AttributionInfo({', '.join(told)})"
@@ -114,7 +112,7 @@ class AttributionInfo:
 
         The error maps and the gradient, which have the size of the image, are left out.
         """
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields = dict(vars(self))
         del fields["error_map"], fields["pixel_error_map"], fields["gradient"]
         alphas = self.alphas
         fields["alphas"] = (

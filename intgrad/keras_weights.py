@@ -14,12 +14,13 @@ file is the n-th of Xception, and so for each kind of layer: Keras keeps the ord
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,15 +134,21 @@ def read(path: Path, *, hidden_activation: str | None = None) -> KerasXception:
     """
     h5py = require("h5py", "h5py", "reading Keras files")
     file, config = _unpack(path)
+    with _readable("HDF5 file"), h5py.File(file, "r") as h5:
+        if "model_config" in h5.attrs:
+            config = _json(h5.attrs["model_config"])
+        return _read_model(h5, config, hidden_activation)
+
+
+@contextlib.contextmanager
+def _readable(kind: str) -> Iterator[None]:
+    """Make a ValueError of what is raised: h5py and zipfile answer damage with nearly anything."""
     try:
-        with h5py.File(file, "r") as h5:
-            if "model_config" in h5.attrs:
-                config = _json(h5.attrs["model_config"])
-            return _read_model(h5, config, hidden_activation)
+        yield
     except ValueError:  # ours, or as good
         raise
-    except Exception as error:  # and so does h5py
-        raise ValueError(f"not a readable HDF5 file, damaged or truncated ({error})") from error
+    except Exception as error:
+        raise ValueError(f"not a readable {kind}, damaged or truncated ({error})") from error
 
 
 def _unpack(path: Path) -> tuple[Path | io.BytesIO, Any]:
@@ -152,14 +159,9 @@ def _unpack(path: Path) -> tuple[Path | io.BytesIO, Any]:
         return path, None
     if not signature.startswith(b"PK\x03\x04"):
         raise ValueError("neither a zip (.keras) nor an HDF5 file (.weights.h5, .h5)")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = _json(_member(archive, "config.json"))
-            return io.BytesIO(_member(archive, "model.weights.h5")), config
-    except ValueError:  # ours, or as good
-        raise
-    except Exception as error:  # zipfile answers damage with nearly any of them
-        raise ValueError(f"not a readable zip, damaged or truncated ({error})") from error
+    with _readable("zip"), zipfile.ZipFile(path) as archive:
+        config = _json(_member(archive, "config.json"))
+        return io.BytesIO(_member(archive, "model.weights.h5")), config
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

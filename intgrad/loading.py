@@ -98,12 +98,7 @@ def load_model(
         raise ValueError(f"scores must be 'logits' or 'probabilities', got {scores!r}")
     if precision not in ("ieee", "tf32", "bfloat16"):
         raise ValueError(f"precision must be 'ieee', 'tf32' or 'bfloat16', got {precision!r}")
-    if any(kind.__module__.partition(".")[0] == "keras" for kind in type(source).__mro__):
-        raise TypeError(
-            f"source is a Keras model, {type(source).__name__}:"
-            " load_model(intgrad.adapters.from_keras(network, scores=..., output=...),"
-            " input_size=...) explains it"
-        )
+    _check_not_keras(source)
     is_archive = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
     if not is_archive and not is_module(source):
         torch_only = {
@@ -211,6 +206,16 @@ def _check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
         raise TypeError(f"labels must be a sequence of str, got {labels!r}")
     return tuple(labels)
+
+
+def _check_not_keras(source: Any) -> None:
+    """Refuse a Keras model, which on some backends would pass for a module or a callable."""
+    if any(kind.__module__.partition(".")[0] == "keras" for kind in type(source).__mro__):
+        raise TypeError(
+            f"source is a Keras model, {type(source).__name__}:"
+            " load_model(intgrad.adapters.from_keras(network, scores=..., output=...),"
+            " input_size=...) explains it"
+        )
 
 
 def _wrap_callable(

@@ -148,7 +148,7 @@ class Model:
         -------
         numpy.ndarray
             float32 in the images' shape; (N, T, H, W, C) or (T, H, W, C) for T targets per image.
-            The Keras example's gradients, to preprocessed pixels, are 127.5 times these.
+            The Keras example's, with respect to preprocessed pixels, are 127.5 times these.
         """
         self._check_output(output)
         batch, single = self._to_batch(images)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .photographs import Source
+from .saving import write_whole
 
 RECORDS = "explained.jsonl"
 PART = ".part-"
@@ -53,7 +54,7 @@ class Results:
         self._lock = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._finished = set(self._read_records())
+            self._finished = self._read_records()
             self._remove_parts()
             self._records = (folder / RECORDS).open("a", encoding="utf-8")
         except BaseException as error:
@@ -111,14 +112,10 @@ class Results:
         self._finished.add(record["image"])
         return record
 
-    def _write(self, name: str, write: Callable[[Path], None]) -> None:
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f"{PART}{path.suffix}"
-        write(part)
-        with part.open("rb+") as file:  # else a power cut may leave the name without the contents
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, self.folder / f"{PART}{path.suffix}", write)
 
     def _free_name(self, wish: str) -> str:
         """Return a name that neither other results have nor a photograph."""
@@ -135,19 +132,22 @@ class Results:
         self._taken |= files
         return True
 
-    def _read_records(self) -> dict[str, dict[str, Any]]:
-        """Read what is finished; drop a line that was not written to its end, or lost its files."""
+    def _read_records(self) -> set[str]:
+        """Return the images that are finished.
+
+        A line that was not written to its end, or whose files are lost, is dropped.
+        """
         file = self.folder / RECORDS
         lines = file.read_bytes().split(b"\n") if file.exists() else [b""]
         records = [self._parse(number, line) for number, line in enumerate(lines[:-1], 1)]
         finished = {record["image"]: record for record in records if self._is_whole(record)}
         if len(finished) < len(records) or lines[-1]:
             text = "".join(json.dumps(record) + "\n" for record in finished.values())
-            self._write(RECORDS, lambda part: _write_text(part, text))
+            self._write(RECORDS, lambda part: part.write_text(text, encoding="utf-8"))
         for record in finished.values():
             self._take(record["picture"].removesuffix(".png"))
             self._pictures.add((self.folder / record["picture"]).resolve())
-        return finished
+        return set(finished)
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         place = f"line {number} of {str(self.folder / RECORDS)!r}"
@@ -172,10 +172,6 @@ class Results:
     def _remove_parts(self) -> None:
         for part in self.folder.glob(f"{PART}*"):
             part.unlink()
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _difference(found: Any, asked: dict[str, Any]) -> str:

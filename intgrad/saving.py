@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +63,7 @@ def save_model(
     }
     archive = make_archive(_with_preprocessing(module, preprocess), size, metadata)
     load_model(archive, device="cpu")
-    write_whole(Path(destination), archive)
+    write_archive(Path(destination), archive)
 
 
 def make_archive(module: Any, size: tuple[int, int], metadata: Mapping[str, Any]) -> bytes:
@@ -71,14 +71,21 @@ def make_archive(module: Any, size: tuple[int, int], metadata: Mapping[str, Any]
     return serialise(module, size, {METADATA: json.dumps(metadata)})
 
 
-def write_whole(destination: Path, content: bytes) -> None:
-    """Write a file that is whole whenever it is there."""
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+def write_archive(destination: Path, archive: bytes) -> None:
+    """Write an archive, or leave what is there."""
+    part = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    write_whole(destination, part, lambda path: path.write_bytes(archive))
+
+
+def write_whole(destination: Path, part: Path, write: Callable[[Path], object]) -> None:
+    """Write a file that is whole whenever it is there; `write` is given `part` to write to."""
     try:
-        temporary.write_bytes(content)
-        temporary.replace(destination)
+        write(part)
+        with part.open("rb+") as file:  # else a power cut may leave the name without the contents
+            os.fsync(file.fileno())
+        part.replace(destination)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def _with_preprocessing(module: Any, preprocess: Any) -> Any:

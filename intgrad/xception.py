@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import keras_weights
 from ._optional import require
-from .saving import make_archive, write_whole
+from .saving import make_archive, write_archive
 
 __all__ = ["Xception", "convert", "download_imagenet_weights", "imagenet_labels"]
 
@@ -300,7 +300,7 @@ def convert(
         "source": {"file": source.name, "sha256": _sha256(source)},
         "license": license,
     }
-    write_whole(destination, make_archive(model, size, metadata))
+    write_archive(destination, make_archive(model, size, metadata))
     return metadata
 
 

@@ -18,7 +18,7 @@ def find_compiler(variable="CC", usual="cc"):
     return found
 
 
-def compile_program(folder, name, sources, flags, language="c"):
+def compile_program(folder, name, sources, flags, language="c", libraries=()):
     """Compile sources, paths from the root, into a program; return its path."""
     variable, usual, standard = {
         "c": ("CC", "cc", "-std=c11"),
@@ -27,7 +27,8 @@ def compile_program(folder, name, sources, flags, language="c"):
     program = folder / name
     includes = [f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'tests'}"]
     command = [find_compiler(variable, usual), standard, "-O1", "-g", *WARNINGS, *includes, *flags]
-    command += [*(ROOT / source for source in sources), "-lm", "-pthread", "-o", program]
+    command += [*(ROOT / source for source in sources), *libraries, "-lm", "-pthread"]
+    command += ["-o", program]
     subprocess.run(command, check=True)
     return program
 

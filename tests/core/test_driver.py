@@ -7,19 +7,18 @@ import compiling
 import pytest
 from compiling import MEMORY, ROOT, THREADS
 
-MODEL = ["tests/c/cubic.c"]
-PROBLEM = [*MODEL, "tests/c/problem.c"]
+PROBLEM = ["tests/c/cubic.c", "tests/c/problem.c"]
 
 
 def test_engine_under_memory_sanitizers(tmp_path):
-    sources = ["tests/c/driver.c", *MODEL, *compiling.core_sources()]
+    sources = ["tests/c/driver.c", *PROBLEM, *compiling.core_sources()]
     compiling.run(compiling.compile_program(tmp_path, "driver", sources, MEMORY))
 
 
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="there is no valgrind")
 def test_engine_under_valgrind(tmp_path):
     """Sees what sanitizers do not: a branch on a value that was never written."""
-    sources = ["tests/c/driver.c", *MODEL, *compiling.core_sources()]
+    sources = ["tests/c/driver.c", *PROBLEM, *compiling.core_sources()]
     program = compiling.compile_program(tmp_path, "driver", sources, [])
     options = ["--quiet", "--error-exitcode=1", "--leak-check=full", "--show-leak-kinds=all"]
     compiling.run("valgrind", *options, program)

@@ -23,16 +23,3 @@ def say():
     head = f"{datetime.date.today()}, Python {platform.python_version()}, {versions}"
     add(f"# make slow\n\n{head}, {os.cpu_count()} cores\n", "w")
     return add
-
-
-@pytest.fixture(scope="session")
-def real_model(demo_wheel, tmp_path_factory):
-    """The demo's Xception."""
-    import demo_files
-
-    import intgrad
-    from intgrad import xception
-
-    path = tmp_path_factory.mktemp("real") / "xception.pt"
-    xception.convert(demo_wheel / demo_files.MODEL, path, input_size=(299, 299))
-    return intgrad.load_model(path, device="cpu")

@@ -16,14 +16,14 @@ MINUTES = float(os.environ.get("INTGRAD_SOAK_MINUTES", "30"))
 MIB = 2**20
 
 
-def test_two_hundred_calls_of_a_real_model(real_model, say):
+def test_two_hundred_calls_of_a_real_model(kitchen, say):
     image = np.random.default_rng(0).uniform(0, 255, (299, 299, 3))
 
     def work(count):
         for k in range(count):
-            intgrad.integrated_gradients(real_model, image, k % 6, steps=4)
+            intgrad.integrated_gradients(kitchen, image, k % 6, steps=4)
             with pytest.raises(IndexError):
-                intgrad.integrated_gradients(real_model, image, 6, steps=4)
+                intgrad.integrated_gradients(kitchen, image, 6, steps=4)
         return resident_bytes()
 
     before = work(20)

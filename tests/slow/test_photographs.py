@@ -27,14 +27,8 @@ def write_photographs(folder, kitchen):
 def test_sixty_photographs_killed_ten_times(demo_wheel, tmp_path, say):
     folder, out, archive = tmp_path / "photographs", tmp_path / "out", tmp_path / "lite0.pt"
     write_photographs(folder, demo_wheel / demo_files.PHOTOGRAPHS)
-    intgrad.save_model(
-        espresso.load_module(),
-        archive,
-        input_size=espresso.SIZE,
-        preprocess=(1 / 128, -127 / 128),
-        scores="logits",
-        labels=xception.imagenet_labels(),
-    )
+    labels = xception.imagenet_labels()
+    intgrad.save_model(espresso.load_module(), archive, labels=labels, **espresso.FACTS)
     options = ["--model", archive, "--device", "cpu", "--steps", "16"]
     kills = killing.run_until_done(folder, out, *options, most_between=6)
     say(f"- {COUNT} photographs through `intgrad explain`, killed {kills} times: each there once")

@@ -1,12 +1,12 @@
 """On a CPU the memory of activations is kept from batch to batch, and given back in the end."""
 
 import gc
-import os
 import resource
 import threading
 
 import numpy as np
 import torch
+from resident import resident_bytes
 from small_models import FACTS, SIZE, archive
 from torch import nn
 
@@ -38,11 +38,6 @@ def explain(model):
     return intgrad.integrated_gradients(model, IMAGE, 1, steps=11, batch_size=6)
 
 
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def test_batches_find_their_memory_mapped():
     """A buffer of 48 MiB is 12288 pages, and beyond what glibc would keep."""
     model = load()
@@ -55,10 +50,10 @@ def test_batches_find_their_memory_mapped():
 def test_what_is_kept_goes_with_the_model():
     model = load()
     explain(model)
-    held = resident()
+    held = resident_bytes()
     del model
     gc.collect()
-    assert held - resident() > 48 * 2**20
+    assert held - resident_bytes() > 48 * 2**20
 
 
 def test_equal_calls_are_equal_in_used_memory():

@@ -2,13 +2,10 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 import textwrap
 import warnings
-from pathlib import Path
 
+import apart
 import numpy as np
 import pytest
 import torch
@@ -107,16 +104,8 @@ def check_apart(adapter, tmp_path, cases, **environment):
     has too.
     """
     file = tmp_path / "found.npy"
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     script = APART.format(adapter=textwrap.indent(adapter, "    "))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, json.dumps(cases), str(file)],
-        env=os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "2", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    apart.run_script(script, json.dumps(cases), file, TF_CPP_MIN_LOG_LEVEL="2", **environment)
     for found, (output, probabilities) in zip(np.load(file), cases, strict=True):
         np.testing.assert_allclose(found, expected(output, probabilities), rtol=1e-3, atol=1e-6)
 

@@ -14,6 +14,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from resident import resident_bytes
 from small_models import FACTS, METADATA, SIZE, Smooth, archive
 from torch import nn
 
@@ -297,18 +298,13 @@ def test_threads(load, device):
         assert_same(one, other)
 
 
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 @pytest.mark.parametrize("device", DEVICES)
 def test_memory_is_given_back(load, device):
     good = load(GOOD, "device", device)
     broken = load(archive(Broken("nan"), script=True), "device", device, preprocess="none")
 
     def held():
-        return resident() if device == "cpu" else torch.cuda.memory_allocated()
+        return resident_bytes() if device == "cpu" else torch.cuda.memory_allocated()
 
     def work():
         explain(good, baseline=STACK, targets=[[1, 2]] * 3, error_map=True)
@@ -342,10 +338,10 @@ def test_work_that_is_cancelled_gives_its_memory_back(load, monkeypatch):
     monkeypatch.setattr(attribution, "ProgressBar", lambda *_: Bar())
     for k in range(320):
         if k == 20:
-            before = resident()
+            before = resident_bytes()
         with pytest.raises(CancelledError):
             explain(model, baseline=STACK, error_map=True, batch_size=4)
-    assert resident() - before < 4 * 2**20
+    assert resident_bytes() - before < 4 * 2**20
 
 
 # ---- Retained paths ------------------------------------------------------------------------------

@@ -2,13 +2,11 @@
 
 import concurrent.futures
 import multiprocessing
-import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 
+import apart
 import numpy as np
 import pytest
 from small_models import METADATA, SIZE, Smooth, archive
@@ -111,17 +109,7 @@ np.testing.assert_array_equal(explain(model, steps=4), expected)
 
 
 def run_fork(threads):
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, str(threads)],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return apart.run_script(FORK, threads, timeout=60).strip()
 
 
 def test_a_forked_process_says_what_to_do():

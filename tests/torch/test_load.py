@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from resident import resident_bytes
 from small_models import FACTS, METADATA, SIZE, Smooth, archive, quiet_jit
 from torch import nn
 
@@ -525,10 +525,6 @@ def test_another_torch_than_the_one_built_against(monkeypatch, name, value, text
 
 
 def test_loading_and_failing_leaks_no_memory():
-    def resident():
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     def work():
         model = load(GOOD)
         intgrad.integrated_gradients(model, IMAGE, 1, steps=3, return_info=True)
@@ -539,10 +535,10 @@ def test_loading_and_failing_leaks_no_memory():
 
     for _ in range(30):
         work()
-    before = resident()
+    before = resident_bytes()
     for _ in range(100):
         work()
-    assert resident() - before < 8 * 2**20
+    assert resident_bytes() - before < 8 * 2**20
 
 
 # ---- What once went wrong ------------------------------------------------------------------------

@@ -420,6 +420,21 @@ def test_damaged_zip(nested, tmp_path):
         xception.convert(tmp_path / "damaged", tmp_path / "out.pt")
 
 
+def test_what_fuzzing_found(tmp_path):
+    """Damage that zipfile answers with an OSError, and h5py with names that are bytes."""
+    with zipfile.ZipFile(tmp_path / "short.keras", "w") as archive:
+        archive.writestr("config.json", "{}" + " " * 100)
+    content = (tmp_path / "short.keras").read_bytes()
+    (tmp_path / "short.keras").write_bytes(content[:60] + content[61:])
+    with pytest.raises(ValueError, match=r"short\.keras: not a readable zip.*Invalid argument"):
+        xception.convert(tmp_path / "short.keras", tmp_path / "out.pt")
+    with h5py.File(tmp_path / "bytes.weights.h5", "w") as h5:
+        h5["layers/conv2d/vars/0"] = [1.0]
+        h5.create_group(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"bytes\.weights\.h5: not a readable HDF5 file.*bytes"):
+        xception.convert(tmp_path / "bytes.weights.h5", tmp_path / "out.pt")
+
+
 def test_other_files(nested, tmp_path):
     out = tmp_path / "out.pt"
     with pytest.raises(FileNotFoundError):
