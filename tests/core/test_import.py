@@ -17,10 +17,12 @@ def test_nothing_heavy_is_imported():
 
 
 def test_import_adds_less_than_100_ms_to_numpy():
-    """Not a benchmark but a promise: the best of five fresh interpreters, in CPU time."""
+    """Not a benchmark but a promise: the best of five fresh interpreters, in CPU time.
+
+    Of this thread alone: those of the BLAS that NumPy started spin for a while beside it.
+    """
     code = (
-        "import time, numpy; t = time.process_time(); import intgrad;"
-        " print(time.process_time() - t)"
+        "import time, numpy; t = time.thread_time(); import intgrad; print(time.thread_time() - t)"
     )
     assert min(float(run(code)) for _ in range(5)) < 0.1
 
