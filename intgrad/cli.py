@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from ._optional import require
 from .archive import check_archive
 from .baselines import NAMES
 from .model import OUTPUTS
@@ -93,6 +94,7 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
+    require("torch", "torch", "convert")
     from . import xception
 
     labels = _read_labels(options.labels)
@@ -148,7 +150,7 @@ def _info(options: argparse.Namespace) -> None:
 def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "For every photograph: OUT/NAME.png, OUT/NAME.npz and a line in OUT/explained.jsonl. The"
-        " same command goes on where it was stopped."
+        " same command goes on where it was stopped. The exit status is 1 if any failed."
     )
     parser.epilog = EXPLAIN_EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter

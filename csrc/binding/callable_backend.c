@@ -8,11 +8,14 @@
 
 #include "handle.h"
 
+/* A Python object and no capsule, so that the collector sees a function that holds its own model.
+ */
 struct ig_model {
-    PyObject *function;        /* owned */
-    PyObject *model_error;     /* owned; intgrad.ModelError */
-    int takes_output;          /* it is told the output; else Python has checked it */
-    atomic_size_t num_classes; /* 0 until the callable has run once */
+    PyObject_HEAD ig_handle handle; /* of the backend below and this object, not owned */
+    PyObject *function;             /* owned */
+    PyObject *model_error;          /* owned; intgrad.ModelError */
+    int takes_output;               /* it is told the output; else Python has checked it */
+    atomic_size_t num_classes;      /* 0 until the callable has run once */
 };
 
 /* What `function` gave for a batch, checked; both owned. */
@@ -193,13 +196,6 @@ static void trim(ig_model *model)
     (void)model; /* nothing is cached */
 }
 
-static void destroy(ig_model *model)
-{
-    Py_DECREF(model->function);
-    Py_DECREF(model->model_error);
-    PyMem_Free(model);
-}
-
 static const ig_backend callable_backend = {
     .abi_version = IG_ABI_VERSION,
     .size = sizeof(ig_backend),
@@ -207,20 +203,72 @@ static const ig_backend callable_backend = {
     .scores = scores,
     .gradients = gradients,
     .trim = trim,
-    .destroy = destroy,
+    .destroy = NULL, /* Python does */
     .paths = NULL,
 };
 
-PyObject *ig_callable_handle(PyObject *function, int takes_output, PyObject *model_error)
+/* ---- The type ------------------------------------------------------------------------------ */
+
+static int traverse(PyObject *self, visitproc visit, void *arg)
 {
-    ig_model *model = PyMem_Malloc(sizeof *model);
+    const ig_model *model = (ig_model *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(model->function);
+    Py_VISIT(model->model_error);
+    return 0;
+}
+
+static int clear(PyObject *self)
+{
+    ig_model *model = (ig_model *)self;
+    Py_CLEAR(model->function);
+    Py_CLEAR(model->model_error);
+    return 0;
+}
+
+static void deallocate(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyTypeObject *ig_callable_type(PyObject *module)
+{
+    static PyType_Slot slots[] = {
+        {Py_tp_doc, "A model over a Python callable, as _core.callable_model makes it."},
+        {Py_tp_traverse, (void *)traverse},
+        {Py_tp_clear, (void *)clear},
+        {Py_tp_dealloc, (void *)deallocate},
+        {0, NULL},
+    };
+    static PyType_Spec spec = {
+        .name = "intgrad._core.CallableModel",
+        .basicsize = sizeof(ig_model),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                 Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}
+
+PyObject *ig_callable_new(PyTypeObject *type, PyObject *function, int takes_output,
+                          PyObject *model_error)
+{
+    ig_model *model = (ig_model *)type->tp_alloc(type, 0);
     if (!model)
-        return PyErr_NoMemory();
-    Py_INCREF(function);
-    Py_INCREF(model_error);
-    model->function = function;
-    model->model_error = model_error;
+        return NULL;
+    model->handle = (ig_handle){&callable_backend, model};
+    model->function = Py_NewRef(function);
+    model->model_error = Py_NewRef(model_error);
     model->takes_output = takes_output;
     atomic_init(&model->num_classes, 0);
-    return ig_handle_new(&callable_backend, model);
+    return (PyObject *)model;
+}
+
+const ig_handle *ig_callable_handle(PyObject *object)
+{
+    return &((ig_model *)object)->handle;
 }

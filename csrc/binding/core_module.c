@@ -14,11 +14,13 @@
 #include "../engine/refine.h"
 #include "../engine/rule.h"
 #include "../kernels/kernels.h"
+#include "callable_backend.h"
 #include "handle.h"
 #include "visual.h"
 
 typedef struct {
-    PyObject *model_error; /* intgrad.ModelError */
+    PyObject *model_error;       /* intgrad.ModelError */
+    PyTypeObject *callable_type; /* of models over Python callables */
 } core_state;
 
 static core_state *get_state(PyObject *module)
@@ -44,10 +46,12 @@ static PyArrayObject *to_array(PyObject *object, int type, int ndim)
     return (PyArrayObject *)PyArray_FROMANY(object, type, ndim, ndim, NPY_ARRAY_IN_ARRAY);
 }
 
-/* The model in a capsule, or NULL with an exception set. */
-static const ig_handle *to_handle(PyObject *capsule)
+/* The model in `object`, a capsule or a model over a callable; NULL with an exception set. */
+static const ig_handle *to_handle(PyObject *module, PyObject *object)
 {
-    const ig_handle *handle = PyCapsule_GetPointer(capsule, IG_HANDLE_NAME);
+    if (Py_TYPE(object) == get_state(module)->callable_type)
+        return ig_callable_handle(object);
+    const ig_handle *handle = PyCapsule_GetPointer(object, IG_HANDLE_NAME);
     if (handle && (handle->backend->abi_version != IG_ABI_VERSION ||
                    handle->backend->size < sizeof(ig_backend))) {
         PyErr_SetString(PyExc_ImportError,
@@ -254,7 +258,8 @@ static PyObject *core_callable_model(PyObject *module, PyObject *args)
     int takes_output = 0;
     if (!PyArg_ParseTuple(args, "O|p:callable_model", &function, &takes_output))
         return NULL;
-    return ig_callable_handle(function, takes_output, get_state(module)->model_error);
+    const core_state *state = get_state(module);
+    return ig_callable_new(state->callable_type, function, takes_output, state->model_error);
 }
 
 /* 0 with an exception set on failure. */
@@ -275,14 +280,14 @@ PyDoc_STRVAR(describe_doc, "describe(model, height, width, channels, /)\n--\n\n"
 
 static PyObject *core_describe(PyObject *module, PyObject *args)
 {
-    PyObject *capsule;
+    PyObject *model;
     Py_ssize_t height, width, channels;
-    if (!PyArg_ParseTuple(args, "Onnn", &capsule, &height, &width, &channels) ||
+    if (!PyArg_ParseTuple(args, "Onnn", &model, &height, &width, &channels) ||
         !check_positive(height, "height") || !check_positive(width, "width") ||
         !check_positive(channels, "channels") ||
         !check_size((size_t)height, (size_t)width, (size_t)channels))
         return NULL;
-    const ig_handle *handle = to_handle(capsule);
+    const ig_handle *handle = to_handle(module, model);
     if (!handle)
         return NULL;
     const ig_shape shape = {(size_t)height, (size_t)width, (size_t)channels};
@@ -299,16 +304,16 @@ PyDoc_STRVAR(scores_doc,
 
 static PyObject *core_scores(PyObject *module, PyObject *args)
 {
-    PyObject *capsule, *images_object, *progress;
+    PyObject *model, *images_object, *progress;
     const char *output_name;
     Py_ssize_t batch_size, first_image = 0;
     ig_output output;
     PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "OOsnO|n", &capsule, &images_object, &output_name, &batch_size,
+    if (!PyArg_ParseTuple(args, "OOsnO|n", &model, &images_object, &output_name, &batch_size,
                           &progress, &first_image) ||
         !to_output(output_name, &output) || !check_positive(batch_size, "batch_size"))
         return NULL;
-    const ig_handle *handle = to_handle(capsule);
+    const ig_handle *handle = to_handle(module, model);
     PyArrayObject *images = handle ? to_array(images_object, NPY_FLOAT32, 4) : NULL;
     if (!images || !check_pictures(images, "images"))
         goto done;
@@ -347,17 +352,17 @@ PyDoc_STRVAR(gradients_doc,
 
 static PyObject *core_gradients(PyObject *module, PyObject *args)
 {
-    PyObject *capsule, *images_object, *targets_object, *progress;
+    PyObject *model, *images_object, *targets_object, *progress;
     const char *output_name;
     Py_ssize_t batch_size;
     ig_output output;
     PyObject *result = NULL;
     PyArrayObject *images = NULL, *targets = NULL;
-    if (!PyArg_ParseTuple(args, "OOOsnO", &capsule, &images_object, &targets_object, &output_name,
+    if (!PyArg_ParseTuple(args, "OOOsnO", &model, &images_object, &targets_object, &output_name,
                           &batch_size, &progress) ||
         !to_output(output_name, &output) || !check_positive(batch_size, "batch_size"))
         return NULL;
-    const ig_handle *handle = to_handle(capsule);
+    const ig_handle *handle = to_handle(module, model);
     if (!handle)
         return NULL;
     images = to_array(images_object, NPY_FLOAT32, 4);
@@ -405,14 +410,14 @@ PyDoc_STRVAR(fitting_batch_doc,
 
 static PyObject *core_fitting_batch(PyObject *module, PyObject *args)
 {
-    PyObject *capsule;
+    PyObject *model;
     Py_ssize_t height, width, channels, limit;
-    if (!PyArg_ParseTuple(args, "Onnnn", &capsule, &height, &width, &channels, &limit) ||
+    if (!PyArg_ParseTuple(args, "Onnnn", &model, &height, &width, &channels, &limit) ||
         !check_positive(height, "height") || !check_positive(width, "width") ||
         !check_positive(channels, "channels") || !check_positive(limit, "limit") ||
         !check_size((size_t)height, (size_t)width, (size_t)channels))
         return NULL;
-    const ig_handle *handle = to_handle(capsule);
+    const ig_handle *handle = to_handle(module, model);
     if (!handle)
         return NULL;
     const ig_shape shape = {(size_t)height, (size_t)width, (size_t)channels};
@@ -640,7 +645,7 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
         "model",        "images",          "baselines",     "targets",     "alphas",    "weights",
         "half_weights", "output",          "batch_size",    "sample",      "error_map", "gradient",
         "tolerance",    "max_evaluations", "most_retained", "first_image", "progress",  NULL};
-    PyObject *capsule, *images, *baselines, *targets, *alphas, *weights, *half;
+    PyObject *model, *images, *baselines, *targets, *alphas, *weights, *half;
     PyObject *progress = Py_None;
     const char *output_name;
     Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0;
@@ -649,7 +654,7 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
     PyObject *answer = NULL;
     integration a = {0};
     wishes wanted = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOsn|pppdnnnO", names, &capsule, &images,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOsn|pppdnnnO", names, &model, &images,
                                      &baselines, &targets, &alphas, &weights, &half, &output_name,
                                      &batch_size, &sample, &wanted.error_map, &wanted.gradient,
                                      &wanted.adaptive.tolerance, &max_evaluations, &most_retained,
@@ -658,7 +663,7 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
         return NULL;
     wanted.adaptive.max_evaluations = (size_t)max_evaluations;
     wanted.adaptive.most_retained = (size_t)most_retained;
-    const ig_handle *handle = to_handle(capsule);
+    const ig_handle *handle = to_handle(module, model);
     if (!handle || !(a.images = to_array(images, NPY_FLOAT32, 4)) ||
         !(a.baselines = to_array(baselines, NPY_FLOAT32, 5)) ||
         !(a.targets = to_array(targets, NPY_INT64, 2)) ||
@@ -714,7 +719,8 @@ static int core_exec(PyObject *module)
     core_state *state = get_state(module);
     state->model_error =
         PyErr_NewExceptionWithDoc("intgrad.ModelError", model_error_doc, PyExc_ValueError, NULL);
-    if (!state->model_error)
+    state->callable_type = ig_callable_type(module);
+    if (!state->model_error || !state->callable_type)
         return -1;
     return PyModule_AddObjectRef(module, "ModelError", state->model_error);
 }
@@ -722,12 +728,14 @@ static int core_exec(PyObject *module)
 static int core_traverse(PyObject *module, visitproc visit, void *arg)
 {
     Py_VISIT(get_state(module)->model_error);
+    Py_VISIT(get_state(module)->callable_type);
     return 0;
 }
 
 static int core_clear(PyObject *module)
 {
     Py_CLEAR(get_state(module)->model_error);
+    Py_CLEAR(get_state(module)->callable_type);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* handle.h - how a model travels through Python: a capsule that owns it and knows its backend.
  *
  * _torch and _core are separate extension modules, so that _core never links libtorch. Whoever
- * makes a model wraps it here; _core unwraps it. The model dies with the capsule.
+ * makes a model wraps it here; _core unwraps it. The model dies with the capsule. One over a Python
+ * callable is a Python object instead: callable_backend.h.
  */
 #ifndef INTGRAD_HANDLE_H
 #define INTGRAD_HANDLE_H

@@ -165,7 +165,9 @@ typedef struct {
                            float *ret_gradients, ig_error *error);
     /* Frees what is only cached; called after IG_NO_MEMORY, before a retry. */
     void (*trim)(ig_model *model);
-    /* Frees the model. The last call. */
+    /* Frees the model. The last call; NULL where the model is a Python object, as only callables
+     * are.
+     */
     void (*destroy)(ig_model *model);
     /* NULL: the engine's host store over `gradients` is used. */
     const ig_path_store *paths;

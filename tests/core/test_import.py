@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from intgrad.cli import main
+
 HEAVY = ["torch", "matplotlib", "PIL", "h5py", "tqdm", "pooch", "scipy"]
 
 
@@ -34,3 +36,9 @@ def test_missing_extras_say_what_to_install():
         "except ImportError as e: print(e)"
     )
     assert "pip install pillow" in run(code)
+
+
+def test_convert_says_that_it_needs_torch(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["convert", "imagenet", "unused.pt"]) == 1
+    assert "pip install torch" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -60,3 +61,23 @@ def test_ten_thousand_calls(call):
     assert after[0] - before[0] < 2**20
     assert after[1] == before[1]
     assert abs(after[2] - before[2]) < 50
+
+
+class Explainer:
+    """Holds the model of its own method, as classes that wrap a framework's model like to."""
+
+    def __init__(self):
+        self.function = Polynomial(2, SHAPE)
+        self.model = intgrad.load_model(self.gradients, output="logit")
+
+    def gradients(self, batch, targets):
+        return self.function(batch, targets)
+
+
+def test_a_model_of_an_objects_own_method_is_collected():
+    explainer = Explainer()
+    intgrad.integrated_gradients(explainer.model, IMAGE, 1, **OPTIONS)
+    seen = weakref.ref(explainer), weakref.ref(explainer.function)
+    del explainer
+    gc.collect()
+    assert [each() for each in seen] == [None, None]
