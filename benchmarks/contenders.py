@@ -250,20 +250,25 @@ def prepare_limit(job):
     device = torch.device(job["device"])
     side = LIMIT_SIDE[device.type]
     a, b = torch.rand(2, side, side, device=device)
+    products = [lambda: a @ b]
+    if device.type == "cpu":  # the BLAS may leave a CPU half idle, and oneDNN not
+        kernel = a.view(side, side, 1, 1)
+        picture = b.view(1, side, 64, -1).contiguous(memory_format=torch.channels_last)
+        products.append(lambda: torch.nn.functional.conv2d(picture, kernel))
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
-    def rate():
+    def rate(product):
         times = []
         for _ in range(40):
             wait()
             start = time.perf_counter()
-            a @ b
+            product()
             wait()
             times.append(time.perf_counter() - start)
         return 2 * side**3 / statistics.median(times)
 
     def explain(images, targets, points, tolerance=None):
-        found = rate()
+        found = max(map(rate, products))
         cost = {"gradients": points * len(images), "gflops": found / 1e9}
         return None, cost | {"seconds": points * len(images) * flops / found}
 

@@ -66,8 +66,8 @@ def load_model(
         `output`, as those of `intgrad.adapters` do: which output it returns and differentiates.
     precision : {"ieee", "tf32", "bfloat16"}
         "ieee" is float32 throughout. "bfloat16" made an Xception's attributions 31 % off, which
-        fewer steps in float32 beat, and is quicker only where there are instructions for it: a CPU
-        without took 92 times as long (`benchmarks/exactness.py`). "tf32" needs CUDA: products of
+        fewer steps in float32 beat. A CPU that has instructions for it took 0.62 times as long,
+        one that has none 92 times (`benchmarks/exactness.py`). "tf32" needs CUDA: products of
         float32 with 10-bit mantissas. Torch's switches for it are those of the whole process. While
         a CUDA model runs they are set as it needs them, "ieee" or not, and afterwards they are what
         they were; other threads that use torch see them change, and models that need them

@@ -7,6 +7,7 @@ import compiling
 import pytest
 from compiling import MEMORY, ROOT, THREADS
 
+pytestmark = pytest.mark.unsanitized
 PROBLEM = ["tests/c/cubic.c", "tests/c/problem.c"]
 
 

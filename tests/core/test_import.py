@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from intgrad.cli import main
 
 HEAVY = ["torch", "matplotlib", "PIL", "h5py", "tqdm", "pooch", "scipy"]
@@ -18,6 +20,7 @@ def test_nothing_heavy_is_imported():
     assert found == "[]"
 
 
+@pytest.mark.unsanitized
 def test_import_adds_less_than_100_ms_to_numpy():
     """Not a benchmark but a promise: the best of five fresh interpreters, in CPU time.
 

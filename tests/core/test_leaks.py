@@ -47,6 +47,7 @@ def refine():
     FUNCTION.batches.clear()
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("call", [explain, fail, draw, refine])
 def test_ten_thousand_calls(call):
     def work(count):

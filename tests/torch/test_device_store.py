@@ -298,6 +298,7 @@ def test_threads(load, device):
         assert_same(one, other)
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("device", DEVICES)
 def test_memory_is_given_back(load, device):
     good = load(GOOD, "device", device)
@@ -323,6 +324,7 @@ class CancelledError(Exception):
     pass
 
 
+@pytest.mark.unsanitized
 def test_work_that_is_cancelled_gives_its_memory_back(load, monkeypatch):
     from intgrad import attribution
 
@@ -481,6 +483,7 @@ def alone(request):
     return run
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("store", ["host", "device"])
 @pytest.mark.parametrize("targets", [1, [[1, 2]] * 3])
@@ -499,6 +502,7 @@ def test_the_batch_shrinks_where_memory_is_short(load, targets, store, device, a
     alone(body)
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("device", DEVICES)
 def test_scores_and_gradients_where_memory_is_short(load, device, alone):
     """Their batch shrinks too, and what was short is no error in the end."""

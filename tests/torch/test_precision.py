@@ -4,12 +4,14 @@ from pathlib import Path
 
 import compiling
 import numpy as np
+import pytest
 import torch
 from small_models import FACTS, SIZE, Smooth, archive
 
 import intgrad
 
 
+@pytest.mark.unsanitized
 def test_driver(tmp_path):
     """Compiles tests/c/precision.cpp with torch, and runs it."""
     folder = Path(torch.__file__).parent
