@@ -73,8 +73,9 @@ def _explain_elsewhere(archive_bytes, image):
 
 def test_spawned_processes():
     expected = explain(load(), steps=4)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        found = pool.starmap(_explain_elsewhere, [(ARCHIVE, IMAGE)] * 3)
+    # Not a multiprocessing.Pool, which waits for ever for a process that has died.
+    with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(_explain_elsewhere, [ARCHIVE] * 3, [IMAGE] * 3))
     for each in found:
         np.testing.assert_array_equal(each, expected)
 
