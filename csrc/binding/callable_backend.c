@@ -8,14 +8,14 @@
 
 #include "handle.h"
 
-/* A Python object and no capsule, so that the collector sees a function that holds its own model.
- */
+/* A Python object and no capsule: the collector must see a function that holds its own model. */
 struct ig_model {
-    PyObject_HEAD ig_handle handle; /* of the backend below and this object, not owned */
-    PyObject *function;             /* owned */
-    PyObject *model_error;          /* owned; intgrad.ModelError */
-    int takes_output;               /* it is told the output; else Python has checked it */
-    atomic_size_t num_classes;      /* 0 until the callable has run once */
+    PyObject base;
+    ig_handle handle;          /* of the backend below and this object, not owned */
+    PyObject *function;        /* owned */
+    PyObject *model_error;     /* owned; intgrad.ModelError */
+    int takes_output;          /* it is told the output; else Python has checked it */
+    atomic_size_t num_classes; /* 0 until the callable has run once */
 };
 
 /* What `function` gave for a batch, checked; both owned. */

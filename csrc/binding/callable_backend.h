@@ -1,5 +1,4 @@
-/* callable_backend.h - a model over a Python callable, as an object that Python's collector knows.
- */
+/* callable_backend.h - a model over a Python callable, as an object that the collector knows. */
 #ifndef INTGRAD_CALLABLE_BACKEND_H
 #define INTGRAD_CALLABLE_BACKEND_H
 

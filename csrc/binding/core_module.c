@@ -719,10 +719,10 @@ static int core_exec(PyObject *module)
     core_state *state = get_state(module);
     state->model_error =
         PyErr_NewExceptionWithDoc("intgrad.ModelError", model_error_doc, PyExc_ValueError, NULL);
-    state->callable_type = ig_callable_type(module);
-    if (!state->model_error || !state->callable_type)
+    if (PyModule_AddObjectRef(module, "ModelError", state->model_error) < 0)
         return -1;
-    return PyModule_AddObjectRef(module, "ModelError", state->model_error);
+    state->callable_type = ig_callable_type(module);
+    return state->callable_type ? 0 : -1;
 }
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)

@@ -165,9 +165,7 @@ typedef struct {
                            float *ret_gradients, ig_error *error);
     /* Frees what is only cached; called after IG_NO_MEMORY, before a retry. */
     void (*trim)(ig_model *model);
-    /* Frees the model. The last call; NULL where the model is a Python object, as only callables
-     * are.
-     */
+    /* Frees the model. The last call; NULL where Python does that, as it does with callables. */
     void (*destroy)(ig_model *model);
     /* NULL: the engine's host store over `gradients` is used. */
     const ig_path_store *paths;
