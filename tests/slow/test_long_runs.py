@@ -36,7 +36,7 @@ class Soak:
     """One user who does a bit of everything."""
 
     def __init__(self, folder):
-        # Traced once: torch keeps every trace for good, 6 MB of this network (pytorch#35600).
+        # Traced once: torch keeps every trace for good (pytorch#35600).
         self.archive = folder / "lite0.pt"
         intgrad.save_model(espresso.load_module(), self.archive, **espresso.FACTS)
         self.load()
