@@ -132,5 +132,5 @@ $(KITCHEN): tools/demo_files.py | $(BIN)/python
 	$(BIN)/python tools/demo_files.py $(CACHE)
 	touch $@
 
-$(MODEL): $(VENV)/package.stamp $(KITCHEN) intgrad/xception.py intgrad/keras_weights.py
+$(MODEL): $(VENV)/package.stamp $(KITCHEN) $(wildcard intgrad/xception/*.py)
 	$(BIN)/intgrad convert $(KITCHEN)/trained_models/*.keras $@ --size 299 299 --labels cup,fork,glass,knife,plate,spoon

@@ -23,7 +23,7 @@ import serving
 import torch
 
 import intgrad
-from intgrad import loading
+from intgrad.models import loading
 
 VERSIONS = {
     "intgrad": intgrad.__version__,

@@ -51,7 +51,8 @@ def keras_file():
 
 
 def _load_kitchen(size):
-    from intgrad import keras_weights, xception
+    from intgrad import xception
+    from intgrad.xception import keras_weights
 
     keras = keras_weights.read(keras_file())
     module = xception.Xception(keras.head, pooling=keras.pooling)
@@ -128,7 +129,7 @@ def write_portable():
     """Write the demo's Xception and photographs as one file that torch alone can read."""
     import torch
 
-    from intgrad import keras_weights
+    from intgrad.xception import keras_weights
 
     keras = keras_weights.read(keras_file())
     weights = load("kitchen", SIZES["kitchen"]).state_dict()

@@ -12,16 +12,16 @@ and the others are imported by the functions that need them.
 
 from . import adapters
 from ._core import ModelError
-from .attribution import integrated_gradients, random_baseline_integrated_gradients
-from .backend import BackendError
-from .explorer import explore
-from .images import load_image
-from .info import AttributionInfo
-from .loading import load_model
-from .model import Model
-from .saving import save_model
-from .stream import iter_integrated_gradients
-from .visualizer import GradVisualizer
+from .attribution.call import integrated_gradients, random_baseline_integrated_gradients
+from .attribution.info import AttributionInfo
+from .attribution.stream import iter_integrated_gradients
+from .images.reading import load_image
+from .models.loading import load_model
+from .models.model import Model
+from .models.saving import save_model
+from .models.torch_backend import BackendError
+from .pictures.sliders import explore
+from .pictures.visualizer import GradVisualizer
 
 __version__ = "0.1.0"
 

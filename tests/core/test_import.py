@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from intgrad.cli import main
+from intgrad.command_line.main import main
 
 HEAVY = ["torch", "matplotlib", "PIL", "h5py", "tqdm", "pooch", "scipy"]
 

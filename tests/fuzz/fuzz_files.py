@@ -21,7 +21,9 @@ import atheris
 
 with atheris.instrument_imports(include=["intgrad"]):
     import intgrad
-    from intgrad import archive, keras_config, keras_weights, loading  # noqa: F401
+    from intgrad.images import reading  # noqa: F401
+    from intgrad.models import archive, loading  # noqa: F401
+    from intgrad.xception import keras_config, keras_weights  # noqa: F401
 
 import contextlib
 

@@ -13,7 +13,7 @@ import pytest
 from small_models import FACTS, METADATA, SIZE, Smooth, archive
 
 import intgrad
-from intgrad import cli
+from intgrad.command_line import main as cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -1,0 +1,1 @@
+"""Attribution: what is attributed to the pixels, and how exactly."""

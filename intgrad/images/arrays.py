@@ -1,0 +1,143 @@
+"""Arrays of pixels: what is taken as images, and checked."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def check_size(size: Any, name: str) -> tuple[int, int]:
+    """Return `size` as (height, width), two positive ints.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    try:
+        height, width = size
+        if isinstance(height, bool) or isinstance(width, bool):
+            raise TypeError
+        checked = (int(height.__index__()), int(width.__index__()))
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(f"{name} must be (height, width), two ints, got {size!r}") from None
+    if min(checked) < 1:
+        raise ValueError(f"{name} must be positive, got {size!r}")
+    return checked
+
+
+def to_batch(
+    images: Any,
+    *,
+    input_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    stacklevel: int = 3,
+) -> tuple[Float32Array, bool]:
+    """Check images and make a batch of them.
+
+    Parameters
+    ----------
+    images : array_like
+        (H, W, C) or (N, H, W, C), values 0..255, any real dtype: anything that NumPy can read,
+        torch tensors on any device, anything with DLPack.
+    input_size, channels
+        What the model takes; None if it takes any.
+    stacklevel : int
+        Of the warning about a range of 0..1, counted from here.
+
+    Returns
+    -------
+    (numpy.ndarray, bool)
+        (N, H, W, C) float32, C contiguous, the caller's own memory where that is possible; and
+        whether it was a single image.
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If the shape is wrong. Finiteness is checked by the core.
+    """
+    array = to_real_array(images, "images")
+    mover = (
+        "images.movedim({}, -1)" if hasattr(images, "movedim") else "np.moveaxis(images, {}, -1)"
+    )
+    _check_shape(array.shape, input_size, channels, mover)
+    if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
+        warnings.warn(
+            f"the image's largest value is {array.max():.3g}, but pixels are expected in 0..255:"
+            " if it was scaled to 0..1, pass 255 * image",
+            stacklevel=stacklevel,
+        )
+    single = array.ndim == 3
+    return to_float32(array[np.newaxis] if single else array), single
+
+
+def to_real_array(
+    value: Any, name: str, *, kinds: str = "iuf", expected: str = "real numbers in 0..255"
+) -> npt.NDArray[Any]:
+    """Return `value` as an array of a dtype of `kinds`, or raise a TypeError or ValueError."""
+    try:
+        array = np.asarray(_to_host(value))
+    except ValueError as error:
+        raise ValueError(f"{name} must be all of one shape: {error}") from None
+    except (RuntimeError, BufferError) as error:
+        raise TypeError(f"{name} cannot be read as an array: {error}") from None
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} must be {expected}, got dtype {array.dtype}")
+    return array
+
+
+def _to_host(value: Any) -> Any:
+    """Return what NumPy can read where `value` is a tensor, on whatever device, without its graph.
+
+    Memory that the CPU can reach is not copied.
+    """
+    torch = sys.modules.get("torch")  # there is no tensor of torch's without torch
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return np.from_dlpack(value)
+    return value
+
+
+def to_float32(array: npt.NDArray[Any]) -> Float32Array:
+    """Return a C-contiguous float32 array in native order, without a copy where possible."""
+    with np.errstate(over="ignore"):  # what overflows is inf, and the core says where
+        return np.ascontiguousarray(array, np.float32)
+
+
+def _check_shape(
+    shape: tuple[int, ...], input_size: tuple[int, int] | None, channels: int | None, mover: str
+) -> None:
+    """Raise a ValueError with the call that mends the shape; `mover` moves the axis {} last."""
+    if len(shape) == 2:
+        raise ValueError(
+            f"images must have a channel axis, got shape {shape}:"
+            " np.repeat(image[..., None], 3, axis=-1) makes grey RGB"
+        )
+    if len(shape) not in (3, 4):
+        raise ValueError(f"images must have shape (H, W, C) or (N, H, W, C), got {shape}")
+    if 0 in shape:
+        raise ValueError(f"images must not be empty, got shape {shape}")
+    height, width, depth = shape[-3:]
+    if height in ((channels,) if channels else (1, 3, 4)) and depth > max(4, channels or 0):
+        raise ValueError(
+            f"images must have their channels last, got shape {shape}:"
+            f" {mover.format(len(shape) - 3)} moves them there"
+        )
+    if channels is not None and depth != channels:
+        raise ValueError(f"the model takes {channels} channels, got images of shape {shape}")
+    if input_size is not None and (height, width) != input_size:
+        raise ValueError(
+            f"the model takes images of {input_size[0]} x {input_size[1]} (height x width), got"
+            f" {height} x {width}: intgrad.load_image(path, size={input_size}) resizes a file,"
+            f" np.asarray(PIL.Image.fromarray(image).resize({input_size[::-1]})) an array"
+        )

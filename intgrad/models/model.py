@@ -1,0 +1,257 @@
+"""Models, and what they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..images.arrays import Float32Array, to_batch
+from .targets import Targets, resolve_targets
+
+Output = Literal["softmax", "log_softmax", "logit"]
+Precision = Literal["ieee", "tf32", "bfloat16"]
+
+OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit")
+
+
+class Model:
+    """A classifier whose scores can be explained; made by `load_model`.
+
+    Any number of threads may use one model.
+
+    Attributes
+    ----------
+    device : str
+        `"cpu"`, `"cuda:0"`, `"cuda:0, cuda:1"`, or `"callable"`.
+    input_size : (int, int) or None
+        Height and width that images must have; None if the model takes any.
+    channels : int or None
+        Channels that images must have: 3 for RGB, 1 for grey; None if nobody knows, as of a callable.
+    labels : tuple of str or None
+        Class names.
+    num_classes : int or None
+        None for a callable that has not been called yet.
+    precision : str
+        What the model computes in.
+    """
+
+    def __init__(
+        self,
+        handles: Sequence[Any],
+        *,
+        device: str,
+        input_size: tuple[int, int] | None,
+        channels: int | None,
+        labels: tuple[str, ...] | None,
+        num_classes: int | None,
+        precision: Precision,
+        scores: str,
+        callable_output: Output | None = None,
+        takes_batches: bool = True,
+    ) -> None:
+        self._handle = handles[0]
+        self._handles = tuple(handles)  # one for each device
+        self._fitting: dict[tuple[int, ...], int] = {}
+        self.channels = channels
+        self._scores = scores
+        self._callable_output = callable_output
+        self._takes_batches = takes_batches
+        self.device = device
+        self.input_size = input_size
+        self.labels = labels
+        self.num_classes = num_classes
+        self.precision = precision
+
+    def __repr__(self) -> str:
+        """Say what the model takes and gives."""
+        size = "any size" if self.input_size is None else "{} x {}".format(*self.input_size)
+        classes = "?" if self.num_classes is None else self.num_classes
+        return f"<intgrad.Model: {size} -> {classes} classes, {self.device}, {self.precision}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: what runs the model belongs to its process."""
+        raise TypeError("an intgrad.Model cannot be pickled or copied: load it in each process")
+
+    def predict(self, images: Any) -> Float32Array:
+        """Compute class probabilities.
+
+        Parameters
+        ----------
+        images : array_like
+            (H, W, C) or (N, H, W, C), values 0..255.
+
+        Returns
+        -------
+        numpy.ndarray
+            (K,) or (N, K) float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the images are not what the model takes.
+        ModelError
+            If the model fails or gives NaN or inf.
+        """
+        batch, single = self._to_batch(images)
+        scores = self._compute_scores(batch, self._callable_output or "softmax")
+        if self._callable_output == "log_softmax":
+            scores = np.exp(scores)
+        elif self._callable_output == "logit":
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            scores /= scores.sum(axis=1, keepdims=True)
+        return scores[0] if single else scores
+
+    def top(
+        self, images: Any, k: int = 5
+    ) -> list[tuple[str, int, float]] | list[list[tuple[str, int, float]]]:
+        """Name the most probable classes.
+
+        Parameters
+        ----------
+        images : array_like
+            (H, W, C) or (N, H, W, C), values 0..255.
+        k : int
+            How many; all if the model has fewer.
+
+        Returns
+        -------
+        list
+            (label, index, probability), most probable first; a list of such lists for a batch.
+            Without labels, the label is the index as text.
+        """
+        k = check_int(k, "k")
+        probabilities = np.atleast_2d(self.predict(images))
+        ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        result = [
+            [(self._label(int(i)), int(i), float(row[i])) for i in order]
+            for row, order in zip(probabilities, ranked, strict=True)
+        ]
+        return result[0] if np.ndim(images) == 3 else result
+
+    def gradients(
+        self, images: Any, targets: Any = None, *, output: Output = "softmax"
+    ) -> Float32Array:
+        """Compute the plain gradient at the images, in score units per pixel value.
+
+        Parameters
+        ----------
+        images : array_like
+            (H, W, C) or (N, H, W, C), values 0..255.
+        targets : int, str or sequence, optional
+            As in `integrated_gradients`.
+        output : {"softmax", "log_softmax", "logit"}
+            Which score is differentiated.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 in the images' shape; (N, T, H, W, C) or (T, H, W, C) for T targets per image.
+            The Keras example's, with respect to preprocessed pixels, are 127.5 times these.
+        """
+        self._check_output(output)
+        batch, single = self._to_batch(images)
+        indices, many = self._resolve_targets(targets, batch)
+        size = self._batch_size(None, batch.shape[1:])
+        result = _core.gradients(self._handle, batch, indices, output, size, None)
+        return squeeze(result, single, many)
+
+    # What attribution.py needs too.
+
+    def _to_batch(self, images: Any, stacklevel: int = 4) -> tuple[Float32Array, bool]:
+        return to_batch(
+            images, input_size=self.input_size, channels=self.channels, stacklevel=stacklevel
+        )
+
+    def _check_output(self, output: str) -> None:
+        if output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+        if self._callable_output is not None and output != self._callable_output:
+            raise ValueError(
+                f"this callable differentiates output={self._callable_output!r}, and was asked for"
+                f" {output!r}: pass output={self._callable_output!r}"
+            )
+        if self._scores == "probabilities" and output == "logit":
+            raise ValueError(
+                "output='logit' was asked of a model whose scores are probabilities:"
+                " use 'softmax' or 'log_softmax', or convert the model without its last softmax"
+            )
+
+    def _resolve_targets(
+        self, targets: Any, batch: Float32Array, first_image: int = 0
+    ) -> tuple[Targets, bool]:
+        """Return targets as `resolve_targets` does; None is each image's top class.
+
+        `first_image` is what messages call the first one.
+        """
+        if targets is None:
+            output = self._callable_output or "softmax"
+            scores = self._compute_scores(batch, output, first_image)
+            return scores.argmax(axis=1)[:, np.newaxis], False
+        return resolve_targets(targets, len(batch), self.labels, self.num_classes)
+
+    def _compute_scores(
+        self, batch: Float32Array, output: str, first_image: int = 0
+    ) -> Float32Array:
+        shape = batch.shape[1:]
+        if self.num_classes is None:
+            self.num_classes, _ = _core.describe(self._handle, *shape)
+            self._check_labels()
+        size = self._batch_size(None, shape)
+        return _core.scores(self._handle, batch, output, size, None, first_image)
+
+    def _check_labels(self) -> None:
+        if self.labels is not None and len(self.labels) != self.num_classes:
+            raise ValueError(
+                f"labels must hold one name for each of the model's {self.num_classes} classes,"
+                f" got {len(self.labels)}"
+            )
+
+    def _batch_size(self, wish: int | None, shape: tuple[int, ...]) -> int:
+        """Return how many images go through the model at once.
+
+        On a CPU a fixed rule, never a timing: 2 images of 299 x 299; with more, memory grows and
+        time does not fall. On CUDA what fits into the free memory, up to 64 such images, found
+        once for each shape.
+        """
+        if not self._takes_batches:
+            return 1
+        if wish is not None:
+            return wish
+
+        def images(count: int, most: int) -> int:
+            return int(np.clip(count * 299 * 299 // (shape[0] * shape[1]), 1, most))
+
+        if not self.device.startswith("cuda"):
+            return images(2, 32)
+        if shape not in self._fitting:
+            height, width, channels = shape
+            most = images(64, 256)
+            self._fitting[shape] = _core.fitting_batch(self._handle, height, width, channels, most)
+        return self._fitting[shape] or images(16, 64)
+
+    def _label(self, index: int) -> str:
+        return str(index) if self.labels is None else self.labels[index]
+
+
+def squeeze(array: npt.NDArray[Any], single: bool, many_targets: bool) -> npt.NDArray[Any]:
+    """Drop the axes of (N, T, ...) that the caller did not ask for."""
+    if not many_targets:
+        array = array[:, 0]
+    return array[0] if single else array
+
+
+def check_int(value: Any, name: str, at_least: int = 1) -> int:
+    """Return `value` as an int, or raise a TypeError or ValueError that names it."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = int(value.__index__())
+    except (TypeError, AttributeError):
+        raise TypeError(f"{name} must be an int, got {value!r}") from None
+    if number < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {number}")
+    return number

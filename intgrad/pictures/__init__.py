@@ -1,0 +1,1 @@
+"""Pictures of attributions: GradVisualizer, its styles, figures and sliders."""

@@ -1,0 +1,692 @@
+"""Pictures of attributions: the seed's GradVisualizer on the kernels of the C core."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..images.arrays import to_real_array
+from . import styles
+from .figures import draw_grid
+
+POLARITIES = ("positive", "negative", "both")
+SIGNS = {"positive": (1.0,), "negative": (-1.0,), "both": (1.0, -1.0)}
+RANKS = ("pixels", "attribution")
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+def _ones(size: int) -> Array:
+    array = np.ones((size, size))
+    array.setflags(write=False)
+    return array
+
+
+# Read-only, because they are the defaults of arguments.
+ONES_3, ONES_4 = _ones(3), _ones(4)
+
+
+class GradVisualizer:
+    """Turn gradients and attributions of an image into pictures.
+
+    The methods are those of Keras's example "Model interpretability with Integrated
+    Gradients" (A_K_Nain 2020), with its arguments, defaults and results. Where the example's code
+    fails or yields NaN they return what its definition implies: each says so.
+
+    The example's arithmetic clips at 1, which is a matter of units. It differentiates with respect
+    to the preprocessed image but multiplies by the distance in pixels, so that its arrays are 127.5
+    times those of `intgrad.integrated_gradients` for Xception: the clip cuts the strongest of its
+    pixels and none of ours. `127.5 * attributions` gives the example's pictures; `clip=None` cuts
+    nothing, whatever the unit.
+
+    Parameters
+    ----------
+    positive_channel, negative_channel : sequence of float
+        Colours of positive and negative attributions, usually RGB, 0..255.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a colour is no sequence of finite numbers.
+
+    Notes
+    -----
+    Attributions are arrays of any real dtype, finite and at most 1e290 in magnitude; they are
+    computed in float64 and never modified. Arrays that come back have the dtypes of the example's:
+    float32 if `attributions` are float32, else float64, unless a method says otherwise. Calls
+    release the GIL, and one visualizer may be used from several threads.
+    """
+
+    def __init__(
+        self,
+        positive_channel: Sequence[float] = (0, 255, 0),
+        negative_channel: Sequence[float] = (255, 0, 0),
+    ) -> None:
+        self.positive_channel = _check_colour(positive_channel, "positive_channel")
+        self.negative_channel = _check_colour(negative_channel, "negative_channel")
+
+    def apply_polarity(
+        self, attributions: npt.ArrayLike, polarity: str, *, clip: float | None = 1.0
+    ) -> Array:
+        """Keep the values of one sign, clipped.
+
+        Parameters
+        ----------
+        attributions : array_like
+            Any shape.
+        polarity : {"positive", "negative"}
+            Which sign; the example takes any other word for "negative".
+        clip : float, optional
+            Largest magnitude to keep, in the unit of `attributions`; None keeps all.
+
+        Returns
+        -------
+        numpy.ndarray
+            In the shape of `attributions`, within [0, clip] or [-clip, 0]; all 0 if no value has
+            that sign.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `attributions` are not real and finite, `polarity` is unknown or `clip` is not
+            positive.
+        """
+        limit = _check_clip(clip)
+        positive = _check_choice(polarity, POLARITIES[:2], "polarity") == "positive"
+        array = _to_real(attributions, "attributions")
+        low, high = (0.0, limit) if positive else (-limit, 0.0)
+        return _like(_core.clip(array, low, high), array)
+
+    def apply_linear_transformation(
+        self,
+        attributions: npt.ArrayLike,
+        clip_above_percentile: float = 99.9,
+        clip_below_percentile: float = 70.0,
+        lower_end: float = 0.2,
+    ) -> Array:
+        """Scale a map to 0..1 between two of its energy thresholds.
+
+        The line f with f(m) = 1 and f(e) = `lower_end` is applied to the magnitudes, where m and e
+        are the thresholds at 100 - `clip_above_percentile` and 100 - `clip_below_percentile` per
+        cent. The result takes the sign of the attribution, is 0 below `lower_end`, and at most 1.
+
+        Parameters
+        ----------
+        attributions : array_like
+            Any shape, not empty.
+        clip_above_percentile, clip_below_percentile : float
+            In [0, 100].
+        lower_end : float
+            Value at the lower threshold.
+
+        Returns
+        -------
+        numpy.ndarray
+            In the shape of `attributions`, values 0..1. Where both thresholds are equal, as in a
+            constant map, the line is a step: 1 at and above the threshold, 0 below it, and 0 where
+            the attribution is 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `attributions` are empty or not real and finite, a percentile lies outside
+            [0, 100], or `lower_end` is not finite.
+        """
+        high = 100 - _check_percentage(clip_above_percentile, "clip_above_percentile")
+        low = 100 - _check_percentage(clip_below_percentile, "clip_below_percentile")
+        lower_end = _check_finite(lower_end, "lower_end")
+        array = _to_real(attributions, "attributions")
+        return _like(_core.linear_transform(array, high, low, lower_end, None), array)
+
+    def get_thresholded_attributions(self, attributions: npt.ArrayLike, percentage: float) -> Any:
+        """Find the magnitude at which the largest ones add up to a percentage of the sum.
+
+        Parameters
+        ----------
+        attributions : array_like
+            Any shape, not empty.
+        percentage : float
+            Of the plain sum of the attributions, in [0, 100].
+
+        Returns
+        -------
+        numpy.float64 or numpy.float32
+            One of the magnitudes; at exactly 100 per cent the least attribution, with its sign.
+            The least magnitude if rounding keeps the sum from the percentage; the greatest if the
+            plain sum is 0 or negative, for then any value reaches its percentage.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `attributions` are empty or not real and finite, or `percentage` lies outside
+            [0, 100].
+        """
+        percentage = _check_percentage(percentage, "percentage")
+        array = _to_real(attributions, "attributions")
+        threshold = _core.energy_threshold(array, percentage)
+        return _result_type(array)(threshold)
+
+    def binarize(self, attributions: npt.ArrayLike, threshold: float = 0.001) -> Mask:
+        """Say which attributions are greater than a threshold.
+
+        Parameters
+        ----------
+        attributions : array_like
+            Any shape.
+        threshold : float
+            Rounded to float32 for a float32 map, as NumPy does.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool, in the shape of `attributions`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `attributions` are not real and finite, or `threshold` is not finite.
+        """
+        threshold = _check_finite(threshold, "threshold")
+        array = _to_real(attributions, "attributions")
+        return _core.binarize(array, float(_result_type(array)(threshold)))
+
+    def morphological_cleanup_fn(
+        self, attributions: npt.ArrayLike, structure: npt.ArrayLike = ONES_4
+    ) -> Array:
+        """Fill small gaps and remove small specks: grey closing, then grey opening.
+
+        As SciPy's `grey_closing` and `grey_opening` with `structure=`, which is not a footprint:
+        its values are added and subtracted. Edges are mirrored.
+
+        Parameters
+        ----------
+        attributions : array_like
+            (H, W).
+        structure : array_like
+            (rows, columns), finite. Where all its values are equal the time does not depend on its
+            size, else it is proportional to it.
+
+        Returns
+        -------
+        numpy.ndarray
+            (H, W).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If either array is empty, not two-dimensional, or not real and finite.
+        """
+        array = _to_real(attributions, "attributions", ndim=2)
+        return _like(_core.cleanup(array, _to_structure(structure), None), array)
+
+    def draw_outlines(
+        self,
+        attributions: npt.ArrayLike,
+        percentage: float = 90,
+        connected_component_structure: npt.ArrayLike = ONES_3,
+        rank: str = "pixels",
+    ) -> Mask:
+        """Draw the borders of the largest connected regions.
+
+        Attributions above 0.001 make the regions, with their holes filled. The largest are kept
+        until they hold `percentage` of all; at most three.
+
+        Parameters
+        ----------
+        attributions : array_like
+            (H, W).
+        percentage : float
+            In [0, 100].
+        connected_component_structure : array_like
+            (3, 3), what a pixel at its centre is connected to: ones for eight neighbours,
+            `scipy.ndimage.generate_binary_structure(2, 1)` for four. The same after a turn by 180
+            degrees.
+        rank : {"pixels", "attribution"}
+            What makes a region large: its number of pixels, as in the example, or the sum of its
+            attributions.
+
+        Returns
+        -------
+        numpy.ndarray
+            (H, W) bool; all False where no attribution is above 0.001.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `attributions` are empty, not two-dimensional, or not real and finite, `percentage`
+            lies outside [0, 100], or the structure is not (3, 3) and symmetric.
+        """
+        percentage = _check_percentage(percentage, "percentage")
+        links = _to_links(connected_component_structure)
+        by_pixels = _check_choice(rank, RANKS, "rank") == "pixels"
+        array = _to_real(attributions, "attributions", ndim=2)
+        mask = _core.fill_holes(self.binarize(array))
+        labels, sizes = _core.components(mask, links, None if by_pixels else array)
+        return _core.outline(labels, sizes, percentage)
+
+    def process_grads(
+        self,
+        image: npt.ArrayLike | None,
+        attributions: npt.ArrayLike,
+        polarity: str = "positive",
+        clip_above_percentile: float = 99.9,
+        clip_below_percentile: float = 0,
+        morphological_cleanup: bool = False,
+        structure: npt.ArrayLike = ONES_3,
+        outlines: bool = False,
+        outlines_component_percentage: float = 90,
+        overlay: bool = True,
+        *,
+        clip: float | None = 1.0,
+        rank: str = "pixels",
+        vmax: float | None = None,
+    ) -> Array:
+        """Turn the attributions of an image into a picture.
+
+        Polarity, mean over the channels, linear transformation with `lower_end` 0, and where asked
+        for cleanup and outlines; then coloured, and laid over the image.
+
+        Parameters
+        ----------
+        image : array_like or None
+            (H, W, K), values 0..255, any real dtype; K as in the colour, or 1. Not looked at
+            without `overlay`.
+        attributions : array_like
+            (H, W, C), or gradients.
+        polarity : {"positive", "negative", "both"}
+            Which sign to show, in its colour; "both" on one scale.
+        clip_above_percentile, clip_below_percentile : float
+            See `apply_linear_transformation`; 0 below keeps everything.
+        morphological_cleanup : bool
+            Apply `morphological_cleanup_fn` with `structure`.
+        structure : array_like
+            (rows, columns).
+        outlines : bool
+            Show the outlines of the regions in place of the regions: `draw_outlines` with
+            `outlines_component_percentage` and `rank`.
+        outlines_component_percentage : float
+            In [0, 100].
+        overlay : bool
+            Add 0.8 of the picture to the image and clip to 0..255, or return the picture alone.
+        clip : float, optional
+            See `apply_polarity`; not in the example, which clips at 1.
+        rank : {"pixels", "attribution"}
+            See `draw_outlines`; not in the example, which counts pixels.
+        vmax : float, optional
+            Channel mean that is shown at full strength, in place of both percentiles, so that
+            several pictures share a scale; not in the example.
+
+        Returns
+        -------
+        numpy.ndarray
+            (H, W, K) float64; int64 for outlines without overlay in a colour of ints. The bare
+            image, or black, if no attribution has that sign.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array has the wrong shape, is empty or is not real and finite, or an argument
+            is out of its range; the text quotes it.
+        """
+        tone = _Tone(
+            signs=SIGNS[_check_choice(polarity, POLARITIES, "polarity")],
+            limit=_check_clip(clip),
+            high=100 - _check_percentage(clip_above_percentile, "clip_above_percentile"),
+            low=100 - _check_percentage(clip_below_percentile, "clip_below_percentile"),
+            vmax=None if vmax is None else _check_positive(vmax, "vmax"),
+        )
+        percentage = _check_percentage(
+            outlines_component_percentage, "outlines_component_percentage"
+        )
+        _check_choice(rank, RANKS, "rank")
+        colours = [self._colour(sign) for sign in tone.signs]
+        array = _to_real(attributions, "attributions", ndim=3)
+        picture = _to_real(image, "image", ndim=3) if overlay else None
+        if picture is not None:
+            for colour in colours:
+                _check_match(picture, array, colour)
+        brush = _to_structure(structure) if morphological_cleanup else None
+
+        layers = []
+        for shown in tone.apply(array):
+            if brush is not None:
+                shown = _core.cleanup(shown, brush, shown)
+            if outlines:
+                shown = self.draw_outlines(shown, percentage, rank=rank)
+            layers.append(shown)
+        return _paint(picture, layers, colours)
+
+    def _colour(self, sign: float) -> tuple[float, ...]:
+        name = "positive_channel" if sign > 0 else "negative_channel"
+        return _check_colour(getattr(self, name), name)
+
+    def visualize(
+        self,
+        image: npt.ArrayLike,
+        gradients: npt.ArrayLike,
+        integrated_gradients: npt.ArrayLike,
+        polarity: str = "positive",
+        clip_above_percentile: float = 99.9,
+        clip_below_percentile: float = 0,
+        morphological_cleanup: bool = False,
+        structure: npt.ArrayLike = ONES_3,
+        outlines: bool = False,
+        outlines_component_percentage: float = 90,
+        overlay: bool = True,
+        figsize: tuple[float, float] = (15, 8),
+        *,
+        clip: float | None = 1.0,
+        rank: str = "pixels",
+        style: str = "overlay",
+        vmax: float | tuple[float | None, float | None] | None = None,
+        error: npt.ArrayLike | None = None,
+        k: float = 2.0,
+        show: bool = True,
+        save: str | os.PathLike[str] | None = None,
+        axes: Any = None,
+        titles: Sequence[str] | None = None,
+    ) -> Any:
+        """Show an image, or several, beside their gradients and integrated gradients.
+
+        Parameters
+        ----------
+        image : array_like
+            (H, W, K), or (N, H, W, K) for a row each; values 0..255.
+        gradients, integrated_gradients : array_like
+            In the shape of `image`.
+        polarity, clip_above_percentile, clip_below_percentile, morphological_cleanup, structure
+            As in `process_grads`, and so are the next ones.
+        outlines, outlines_component_percentage, overlay, clip, rank
+            As in `process_grads`; for the style "overlay" alone.
+        figsize : (float, float)
+            Width and height of the figure, in inches; for several images the height that a row
+            may have at most, where their shape does not need it.
+        style : {"overlay", "heat", "masked", "blended"}
+            "overlay" is the example's `process_grads`. The others draw the mean over the channels:
+            as a heat map (diverging and symmetric about 0 for both polarities), as the image where
+            that is strong and black elsewhere, or as a heat map over the grey image.
+        vmax : float or (float, float), optional
+            End of the scale, in the unit of the mean over the channels: one for both columns, or
+            one for each. If None, an image by itself is scaled by its percentiles; a batch shares
+            the scale of each column, and so do all styles but "overlay".
+        error : array_like, optional
+            (H, W) or (N, H, W), `info.pixel_error_map`: adds a panel in which the pixels whose
+            integrated gradient lies within `k` standard deviations of 0 are grey.
+        k : float
+            See `error`.
+        show : bool
+            Call `matplotlib.pyplot.show()`, as the example does.
+        save : path, optional
+            Write the figure to a file, its format by its suffix.
+        axes : array_like of matplotlib.axes.Axes, optional
+            Draw into these, one for each panel, row by row.
+        titles : sequence of str, optional
+            One for each column.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A row of three panels for each image, four with `error`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `process_grads`; and if the shapes do not match, or `style` is unknown.
+        ImportError
+            If matplotlib is not installed.
+        """
+        _check_choice(style, styles.STYLES, "style")
+        _check_choice(polarity, POLARITIES, "polarity")
+        images = _to_stack(image, "image", 3)
+        maps = [
+            _to_stack(gradients, "gradients", 3, images.shape[:3]),
+            _to_stack(integrated_gradients, "integrated_gradients", 3, images.shape[:3]),
+        ]
+        limits = vmax if isinstance(vmax, tuple) else (vmax, vmax)
+        options = {
+            "clip_above_percentile": clip_above_percentile,
+            "clip_below_percentile": clip_below_percentile,
+            "morphological_cleanup": morphological_cleanup,
+            "structure": structure,
+            "outlines": outlines,
+            "outlines_component_percentage": outlines_component_percentage,
+            "overlay": overlay,
+            "clip": clip,
+            "rank": rank,
+        }
+        columns = [[_to_uint8(picture) for picture in images]]
+        for values, limit in zip(maps, limits, strict=True):
+            if style == "overlay":
+                columns.append(self._overlays(images, values, polarity, limit, options))
+            else:
+                columns.append(_draw_styled(style, images, values, polarity, limit))
+        names = ["Input", "Normal gradients", "Integrated gradients"]
+        if error is not None:
+            deviations = _to_stack(error, "error", 2, images.shape[:3])
+            columns.append(_draw_trusted(maps[1], deviations, _check_positive(k, "k"), limits[1]))
+            names.append(f"Beyond {k:g} sd")
+        return draw_grid(
+            list(zip(*columns, strict=True)),
+            names if titles is None else titles,
+            figsize=_fit(figsize, images.shape[:3], len(columns)),
+            axes=axes,
+            show=show,
+            save=save,
+        )
+
+    def _overlays(
+        self,
+        images: Array,
+        values: Array,
+        polarity: str,
+        vmax: float | None,
+        options: dict[str, Any],
+    ) -> list[Array]:
+        """Draw a column as the seed does; several images share the threshold of all of them."""
+        if vmax is None and len(images) > 1:
+            tone = _Tone(SIGNS[polarity], _check_clip(options["clip"]), 0.0, 0.0, None)
+            means = np.stack([tone.means(array) for array in values])
+            percentage = 100 - _check_percentage(
+                options["clip_above_percentile"], "clip_above_percentile"
+            )
+            vmax = float(self.get_thresholded_attributions(means, percentage)) or None
+        return [
+            _to_uint8(self.process_grads(image, array, polarity, vmax=vmax, **options))
+            for image, array in zip(images, values, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Tone:
+    """From attributions to maps of 0..1, one for each sign; both share the scale."""
+
+    signs: tuple[float, ...]
+    limit: float
+    high: float
+    low: float
+    vmax: float | None
+
+    def means(self, array: Array) -> Array:
+        maps = [_core.channel_mean(array, sign, self.limit) for sign in self.signs]
+        return maps[0][np.newaxis] if len(maps) == 1 else np.stack(maps)
+
+    def apply(self, array: Array) -> Array:
+        maps = self.means(array)
+        if self.vmax is not None:
+            return np.clip(maps / self.vmax, 0, 1)
+        shaped: Array = _core.linear_transform(maps, self.high, self.low, 0.0, maps)
+        return shaped
+
+
+def _paint(picture: Array | None, layers: list[Array], colours: list[tuple[float, ...]]) -> Array:
+    """Colour the layers, and lay them over the picture; those of two signs add up."""
+    if picture is not None:
+        for layer, colour in zip(layers, colours, strict=True):
+            picture = _core.overlay(picture, layer, colour)
+        return picture
+    whole = all(isinstance(value, int) for colour in colours for value in colour)
+    painted = [
+        _core.colour(layer if whole else layer.astype(np.float64, copy=False), colour)
+        for layer, colour in zip(layers, colours, strict=True)
+    ]
+    return painted[0] if len(painted) == 1 else painted[0] + painted[1]
+
+
+def _fit(figsize: tuple[float, float], shape: tuple[int, ...], columns: int) -> tuple[float, float]:
+    """Make the rows of several images no higher than their pictures and a title need."""
+    width, height = figsize
+    count, rows_of_pixels, pixels = shape
+    if count == 1:
+        return width, height
+    title = 0.2
+    return width, count * min(height, width / columns * rows_of_pixels / pixels + title)
+
+
+def _draw_styled(
+    style: str, images: Array, values: Array, polarity: str, vmax: float | None
+) -> list[Array]:
+    maps = styles.select(values.mean(axis=3, dtype=np.float64), polarity)
+    limit = _scale(maps, vmax)
+    if style == "heat":
+        return [styles.heat(shown, limit, polarity) for shown in maps]
+    if style == "masked":
+        return [styles.masked(*pair, limit) for pair in zip(images, maps, strict=True)]
+    return [styles.blended(*pair, limit, polarity) for pair in zip(images, maps, strict=True)]
+
+
+def _draw_trusted(values: Array, deviations: Array, k: float, vmax: float | None) -> list[Array]:
+    maps = values.mean(axis=3, dtype=np.float64)
+    limit = _scale(maps, vmax)
+    return [
+        styles.trusted(shown, deviation, k, limit)
+        for shown, deviation in zip(maps, deviations, strict=True)
+    ]
+
+
+def _scale(maps: Array, vmax: float | None) -> float:
+    return styles.scale_of(maps) if vmax is None else _check_positive(vmax, "vmax")
+
+
+def _to_uint8(picture: Array) -> Array:
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def _to_stack(values: Any, name: str, ndim: int, shape: tuple[int, ...] | None = None) -> Array:
+    """Return values of one image or several as a stack."""
+    array = _to_real(values, name)
+    stack = array[np.newaxis] if array.ndim == ndim else array
+    if stack.ndim != ndim + 1 or 0 in stack.shape:
+        raise ValueError(f"{name} must have {ndim} or {ndim + 1} dimensions, got {array.shape}")
+    if shape is not None and stack.shape[:3] != shape:
+        raise ValueError(f"{name} must match the image, {shape}, got shape {array.shape}")
+    if not np.isfinite(stack).all():
+        raise ValueError(f"{name} must be finite, got NaN or inf")
+    return stack
+
+
+def _check_choice(value: Any, choices: Sequence[str], name: str) -> str:
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+    return str(value)
+
+
+def _check_positive(value: Any, name: str) -> float:
+    number = _check_finite(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+    return number
+
+
+def _check_finite(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def _check_percentage(value: Any, name: str) -> float:
+    number = _check_finite(value, name)
+    if not 0 <= number <= 100:
+        raise ValueError(f"{name} must be in [0, 100], got {value!r}")
+    return number
+
+
+def _check_clip(clip: float | None) -> float:
+    """Return the greatest magnitude to keep, inf for None."""
+    if clip is None:
+        return math.inf
+    limit = float(clip)
+    if not limit > 0:
+        raise ValueError(f"clip must be positive, or None to keep all, got {clip!r}")
+    return limit
+
+
+def _check_colour(colour: Any, name: str) -> tuple[float, ...]:
+    array = np.asarray(colour)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be a colour such as (0, 255, 0), got {colour!r}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {colour!r}")
+    return tuple(array.tolist())
+
+
+def _check_match(image: Array, attributions: Array, colour: tuple[float, ...]) -> None:
+    channels = len(colour)
+    if image.shape[:2] != attributions.shape[:2] or image.shape[2] not in (channels, 1):
+        height, width = attributions.shape[:2]
+        raise ValueError(
+            f"image must have shape {(height, width, channels)}, the size of the attributions and"
+            f" the channels of the colour {colour}, got {image.shape}"
+        )
+
+
+def _to_real(values: Any, name: str, ndim: int | None = None) -> Array:
+    """Return an array of real numbers that the core reads; no copy where possible."""
+    array = to_real_array(values, name, kinds="biuf", expected="real numbers")
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):  # what overflows is inf, and the core says where
+            return array.astype(np.float64)
+    return array
+
+
+def _to_structure(structure: Any) -> Array:
+    array = _to_real(structure, "structure", ndim=2)
+    if array.size == 0:
+        raise ValueError(f"structure must not be empty, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"structure must be finite, got {structure!r}")
+    return array
+
+
+def _to_links(structure: Any) -> int:
+    """Return the neighbours before a pixel that a (3, 3) structure connects, as the core's bits."""
+    array = np.asarray(structure, np.bool_)
+    if array.shape != (3, 3) or not np.array_equal(array, array[::-1, ::-1]):
+        raise ValueError(
+            "connected_component_structure must have shape (3, 3) and be the same after a turn by"
+            f" 180 degrees, got {structure!r}"
+        )
+    west, north_west, north, north_east = array[1, 0], array[0, 0], array[0, 1], array[0, 2]
+    return int(west) + 2 * int(north_west) + 4 * int(north) + 8 * int(north_east)
+
+
+def _result_type(array: Array) -> type[np.float32] | type[np.float64]:
+    return np.float32 if array.dtype.type is np.float32 else np.float64
+
+
+def _like(result: npt.NDArray[np.float64], array: Array) -> Array:
+    """Return the core's `result` in the dtype that the seed gives for `array`."""
+    return result.astype(_result_type(array), copy=False)
