@@ -7,7 +7,7 @@
 #include "arrays.h"
 
 #include "../kernels/kernels.h"
-#include "visual.h"
+#include "methods.h"
 
 /* ---- Arguments ----------------------------------------------------------------------------- */
 

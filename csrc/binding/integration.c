@@ -1,0 +1,277 @@
+/* integration.c - integrate: arrays in, one call of the engine without the GIL, arrays out. */
+#include "arguments.h"
+
+#include "../engine/integrate.h"
+#include "../engine/refine.h"
+#include "methods.h"
+#include "progress.h"
+#include "state.h"
+
+/* The arrays of one integration; all owned. */
+typedef struct {
+    PyArrayObject *images, *baselines, *targets, *alphas, *weights, *half_weights;
+    PyArrayObject *attributions, *gradients, *error_map, *pixel_error_map, *refined, *node_counts;
+    PyArrayObject *scores, *baseline_scores, *sums, *quadrature_error, *baseline_error;
+} integration;
+
+static void release_integration(integration *a)
+{
+    Py_XDECREF(a->images);
+    Py_XDECREF(a->baselines);
+    Py_XDECREF(a->targets);
+    Py_XDECREF(a->alphas);
+    Py_XDECREF(a->weights);
+    Py_XDECREF(a->half_weights);
+    Py_XDECREF(a->attributions);
+    Py_XDECREF(a->gradients);
+    Py_XDECREF(a->error_map);
+    Py_XDECREF(a->pixel_error_map);
+    Py_XDECREF(a->refined);
+    Py_XDECREF(a->node_counts);
+    Py_XDECREF(a->scores);
+    Py_XDECREF(a->baseline_scores);
+    Py_XDECREF(a->sums);
+    Py_XDECREF(a->quadrature_error);
+    Py_XDECREF(a->baseline_error);
+}
+
+/* What is computed beside the attributions, and how the nodes are chosen. */
+typedef struct {
+    int error_map, gradient;
+    ig_adaptive adaptive; /* a tolerance of 0: the nodes are given */
+} wishes;
+
+static int same_shape(ig_shape a, ig_shape b)
+{
+    return a.height == b.height && a.width == b.width && a.channels == b.channels;
+}
+
+static int check_nodes(const integration *a, const wishes *wanted)
+{
+    const npy_intp count = PyArray_DIM(a->alphas, 0);
+    if (count < 1 || PyArray_DIM(a->weights, 0) != count ||
+        (a->half_weights && PyArray_DIM(a->half_weights, 0) != count)) {
+        PyErr_SetString(PyExc_ValueError, "alphas, weights and half_weights must be equally long");
+        return 0;
+    }
+    if (wanted->error_map && !a->half_weights) {
+        PyErr_SetString(PyExc_ValueError, "an error map needs half_weights");
+        return 0;
+    }
+    if (wanted->gradient && ((const double *)PyArray_DATA(a->alphas))[count - 1] != 1.0) {
+        PyErr_SetString(PyExc_ValueError, "the gradient at the image needs a node there");
+        return 0;
+    }
+    return ig_check_size((size_t)PyArray_DIM(a->images, 0), (size_t)PyArray_DIM(a->baselines, 1),
+                         (size_t)count);
+}
+
+static int check_adaptive(const integration *a, const ig_adaptive *adaptive)
+{
+    const size_t baselines = (size_t)PyArray_DIM(a->baselines, 1);
+    if (adaptive->max_evaluations / IG_FIRST_NODES < baselines ||
+        adaptive->max_evaluations > adaptive->most_retained) {
+        PyErr_Format(PyExc_ValueError,
+                     "max_evaluations must be between %d for each of %zu baselines and %zu, which "
+                     "may be retained, got %zu",
+                     (int)IG_FIRST_NODES, baselines, adaptive->most_retained,
+                     adaptive->max_evaluations);
+        return 0;
+    }
+    return ig_check_size((size_t)PyArray_DIM(a->images, 0), adaptive->max_evaluations, 1) &&
+           ig_check_size((size_t)PyArray_DIM(a->images, 0), baselines, 1);
+}
+
+static int check_integration(const integration *a, const wishes *wanted)
+{
+    const npy_intp n = PyArray_DIM(a->images, 0), sets = PyArray_DIM(a->baselines, 0);
+    if (!ig_check_pictures(a->images, "images") || !ig_check_pictures(a->baselines, "baseline"))
+        return 0;
+    if (!same_shape(ig_shape_of(a->images), ig_shape_of(a->baselines)) ||
+        (sets != 1 && sets != n)) {
+        PyErr_SetString(PyExc_ValueError, "baselines must have shape (1 or N, M, H, W, C)");
+        return 0;
+    }
+    if (PyArray_DIM(a->targets, 0) != n || PyArray_DIM(a->targets, 1) < 1) {
+        PyErr_Format(PyExc_ValueError, "targets must have shape (%zd, T), got (%zd, %zd)", n,
+                     PyArray_DIM(a->targets, 0), PyArray_DIM(a->targets, 1));
+        return 0;
+    }
+    const ig_shape shape = ig_shape_of(a->images);
+    return ig_check_size((size_t)n, (size_t)PyArray_DIM(a->targets, 1), ig_shape_size(shape)) &&
+           (wanted->adaptive.tolerance > 0.0 ? check_adaptive(a, &wanted->adaptive)
+                                             : check_nodes(a, wanted));
+}
+
+static int allocate_nodes(integration *a, const ig_adaptive *adaptive)
+{
+    const npy_intp nodes[2] = {PyArray_DIM(a->images, 0), (npy_intp)adaptive->max_evaluations};
+    const npy_intp counts[2] = {nodes[0], PyArray_DIM(a->baselines, 1)};
+    a->refined = (PyArrayObject *)PyArray_SimpleNew(2, nodes, NPY_DOUBLE);
+    a->node_counts = (PyArrayObject *)PyArray_SimpleNew(2, counts, NPY_INT64);
+    return a->refined && a->node_counts;
+}
+
+static int allocate_results(integration *a, const wishes *wanted)
+{
+    const npy_intp n = PyArray_DIM(a->images, 0), t = PyArray_DIM(a->targets, 1);
+    const npy_intp maps[5] = {n, t, PyArray_DIM(a->images, 1), PyArray_DIM(a->images, 2),
+                              PyArray_DIM(a->images, 3)};
+    PyArrayObject **numbers[] = {&a->scores, &a->baseline_scores, &a->sums, &a->quadrature_error,
+                                 &a->baseline_error};
+    a->attributions = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32);
+    if (!a->attributions)
+        return 0;
+    if (wanted->gradient &&
+        !(a->gradients = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)))
+        return 0;
+    if (wanted->adaptive.tolerance > 0.0 && !allocate_nodes(a, &wanted->adaptive))
+        return 0;
+    if (wanted->error_map &&
+        (!(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)) ||
+         !(a->pixel_error_map = (PyArrayObject *)PyArray_SimpleNew(4, maps, NPY_FLOAT32))))
+        return 0;
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        if (!(*numbers[k] = (PyArrayObject *)PyArray_SimpleNew(2, maps, NPY_DOUBLE)))
+            return 0;
+    return 1;
+}
+
+static ig_request to_request(const integration *a, ig_output output, int sample,
+                             Py_ssize_t batch_size, const wishes *wanted)
+{
+    const size_t n = (size_t)PyArray_DIM(a->images, 0), m = (size_t)PyArray_DIM(a->baselines, 1);
+    const size_t count = (size_t)PyArray_DIM(a->alphas, 0);
+    const int adaptive = wanted->adaptive.tolerance > 0.0;
+    const size_t points = n * (adaptive ? wanted->adaptive.max_evaluations : m * count);
+    return (ig_request){
+        .shape = ig_shape_of(a->images),
+        .output = output,
+        .image_count = n,
+        .baseline_count = m,
+        .target_count = (size_t)PyArray_DIM(a->targets, 1),
+        .images = PyArray_DATA(a->images),
+        .baselines = PyArray_DATA(a->baselines),
+        .baselines_are_shared = PyArray_DIM(a->baselines, 0) == 1,
+        .baselines_are_a_sample = sample,
+        .targets = PyArray_DATA(a->targets),
+        .nodes = {.count = count,
+                  .alphas = PyArray_DATA(a->alphas),
+                  .weights = PyArray_DATA(a->weights),
+                  .half_weights = a->half_weights ? PyArray_DATA(a->half_weights) : NULL},
+        .adaptive = adaptive ? &wanted->adaptive : NULL,
+        .batch_size = (size_t)batch_size < points ? (size_t)batch_size : points,
+    };
+}
+
+static void *data_of(PyArrayObject *array)
+{
+    return array ? PyArray_DATA(array) : NULL;
+}
+
+static ig_result to_result(const integration *a)
+{
+    return (ig_result){
+        .attributions = PyArray_DATA(a->attributions),
+        .gradients = data_of(a->gradients),
+        .error_map = data_of(a->error_map),
+        .pixel_error_map = data_of(a->pixel_error_map),
+        .scores = PyArray_DATA(a->scores),
+        .baseline_scores = PyArray_DATA(a->baseline_scores),
+        .sums = PyArray_DATA(a->sums),
+        .quadrature_error = PyArray_DATA(a->quadrature_error),
+        .baseline_error = PyArray_DATA(a->baseline_error),
+        .alphas = data_of(a->refined),
+        .node_counts = data_of(a->node_counts),
+    };
+}
+
+/* Sets answer[name], to None where there is no such array. */
+static int put(PyObject *answer, const char *name, PyArrayObject *array)
+{
+    return PyDict_SetItemString(answer, name, array ? (PyObject *)array : Py_None) == 0;
+}
+
+static PyObject *to_answer(const integration *a, size_t batch_size)
+{
+    PyObject *answer = Py_BuildValue("{sn}", "batch_size", (Py_ssize_t)batch_size);
+    if (answer && put(answer, "attributions", a->attributions) &&
+        put(answer, "gradients", a->gradients) && put(answer, "error_map", a->error_map) &&
+        put(answer, "pixel_error_map", a->pixel_error_map) && put(answer, "scores", a->scores) &&
+        put(answer, "baseline_scores", a->baseline_scores) && put(answer, "sums", a->sums) &&
+        put(answer, "quadrature_error", a->quadrature_error) &&
+        put(answer, "baseline_error", a->baseline_error) && put(answer, "alphas", a->refined) &&
+        put(answer, "node_counts", a->node_counts))
+        return answer;
+    Py_XDECREF(answer);
+    return NULL;
+}
+
+PyDoc_STRVAR(
+    integrate_doc,
+    "integrate(model, images, baselines, targets, alphas, weights, half_weights, output,\n"
+    "          batch_size, sample=False, error_map=False, gradient=False, tolerance=0,\n"
+    "          max_evaluations=0, most_retained=0, first_image=0, progress=None)\n--\n\n"
+    "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
+    "targets (N, T), on the given nodes, or to a tolerance other than 0. Returns a dict:\n"
+    "attributions, gradients and error_map (N, T, H, W, C) and pixel_error_map (N, T, H, W)\n"
+    "float32; scores, baseline_scores, sums, quadrature_error and baseline_error (N, T)\n"
+    "float64; batch_size; with a tolerance, alphas (N, max_evaluations), the nodes of an\n"
+    "image's paths one after the other, and node_counts (N, M). What was not asked for is None.");
+
+static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {
+        "model",        "images",          "baselines",     "targets",     "alphas",    "weights",
+        "half_weights", "output",          "batch_size",    "sample",      "error_map", "gradient",
+        "tolerance",    "max_evaluations", "most_retained", "first_image", "progress",  NULL};
+    PyObject *model, *images, *baselines, *targets, *alphas, *weights, *half;
+    PyObject *progress = Py_None;
+    const char *output_name;
+    Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0;
+    int sample = 0;
+    ig_output output;
+    PyObject *answer = NULL;
+    integration a = {0};
+    wishes wanted = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOsn|pppdnnnO", names, &model, &images,
+                                     &baselines, &targets, &alphas, &weights, &half, &output_name,
+                                     &batch_size, &sample, &wanted.error_map, &wanted.gradient,
+                                     &wanted.adaptive.tolerance, &max_evaluations, &most_retained,
+                                     &first_image, &progress) ||
+        !ig_to_output(output_name, &output) || !ig_check_positive(batch_size, "batch_size"))
+        return NULL;
+    wanted.adaptive.max_evaluations = (size_t)max_evaluations;
+    wanted.adaptive.most_retained = (size_t)most_retained;
+    const ig_handle *handle = ig_to_handle(module, model);
+    if (!handle || !(a.images = ig_to_array(images, NPY_FLOAT32, 4)) ||
+        !(a.baselines = ig_to_array(baselines, NPY_FLOAT32, 5)) ||
+        !(a.targets = ig_to_array(targets, NPY_INT64, 2)) ||
+        !(a.alphas = ig_to_array(alphas, NPY_DOUBLE, 1)) ||
+        !(a.weights = ig_to_array(weights, NPY_DOUBLE, 1)) ||
+        (half != Py_None && !(a.half_weights = ig_to_array(half, NPY_DOUBLE, 1))) ||
+        !check_integration(&a, &wanted) || !allocate_results(&a, &wanted))
+        goto done;
+    ig_request request = to_request(&a, output, sample, batch_size, &wanted);
+    request.first_image = (size_t)first_image;
+    ig_result result = to_result(&a);
+    ig_error error;
+    ig_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = ig_integrate(handle->backend, handle->model, &request, ig_between_batches,
+                          ig_progress_context(progress), &result, &error);
+    Py_END_ALLOW_THREADS
+    ig_raise(status, &error, ig_state_of(module)->model_error);
+    if (status == IG_OK)
+        answer = to_answer(&a, result.batch_size);
+
+done:
+    release_integration(&a);
+    return answer;
+}
+
+PyMethodDef ig_integration_methods[] = {
+    {"integrate", (PyCFunction)(void (*)(void))core_integrate, METH_VARARGS | METH_KEYWORDS,
+     integrate_doc},
+    {NULL, NULL, 0, NULL},
+};
