@@ -12,6 +12,7 @@ and the others are imported by the functions that need them.
 
 from . import adapters
 from ._core import ModelError
+from ._version import __version__
 from .attribution.call import integrated_gradients, random_baseline_integrated_gradients
 from .attribution.info import AttributionInfo
 from .attribution.stream import iter_integrated_gradients
@@ -22,8 +23,6 @@ from .models.saving import save_model
 from .models.torch_backend import BackendError
 from .pictures.sliders import explore
 from .pictures.visualizer import GradVisualizer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AttributionInfo",

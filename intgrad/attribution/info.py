@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._version import __version__
 from ..images.arrays import Float32Array
 from ..models.model import Model, Output
 from .baselines import Baselines
@@ -168,8 +169,6 @@ def make_info(
 
 def versions(model: Model) -> dict[str, str]:
     """Return the versions of what took part."""
-    from .. import __version__
-
     found = {
         "intgrad": __version__,
         "python": platform.python_version(),

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import __version__
 from .._optional import require
+from .._version import __version__
 from ..attribution.baselines import NAMES
 from ..attribution.plan import RULES
 from ..models.archive import check_archive
