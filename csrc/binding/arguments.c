@@ -29,15 +29,15 @@ const ig_handle *ig_to_handle(PyObject *module, PyObject *object)
 
 int ig_to_output(const char *name, ig_output *ret_output)
 {
-    static const char *const names[] = {"softmax", "log_softmax", "logit"};
-    for (int k = 0; k < 3; k++) {
+    static const char *const names[] = {"softmax", "log_softmax", "logit", "sigmoid"};
+    for (int k = 0; k < 4; k++) {
         if (strcmp(name, names[k]) == 0) {
             *ret_output = (ig_output)k;
             return 1;
         }
     }
-    PyErr_Format(PyExc_ValueError, "output must be 'softmax', 'log_softmax' or 'logit', got '%s'",
-                 name);
+    PyErr_Format(PyExc_ValueError,
+                 "output must be 'softmax', 'log_softmax', 'logit' or 'sigmoid', got '%s'", name);
     return 0;
 }
 

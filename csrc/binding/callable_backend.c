@@ -85,8 +85,10 @@ static int check_answer(ig_model *model, const answer *a, const npy_intp *pictur
 static int ask(ig_model *model, const float *pixels, size_t n, ig_shape shape, const ig_pick *picks,
                ig_output output, answer *ret_answer)
 {
-    static const char *const names[] = {
-        [IG_SOFTMAX] = "softmax", [IG_LOG_SOFTMAX] = "log_softmax", [IG_LOGIT] = "logit"};
+    static const char *const names[] = {[IG_SOFTMAX] = "softmax",
+                                        [IG_LOG_SOFTMAX] = "log_softmax",
+                                        [IG_LOGIT] = "logit",
+                                        [IG_SIGMOID] = "sigmoid"};
     const npy_intp dims[4] = {(npy_intp)n, (npy_intp)shape.height, (npy_intp)shape.width,
                               (npy_intp)shape.channels};
     const size_t size = ig_shape_size(shape);

@@ -49,20 +49,22 @@ bool check_lengths(const std::vector<float> &scale, const std::vector<float> &of
 
 PyDoc_STRVAR(
     load_doc,
-    "load(archive, device, scale, offset, gives_probabilities, precision, device_paths)\n--\n\n"
+    "load(archive, device, scale, offset, gives_probabilities, precision, device_paths,\n"
+    "     channels_first=False, pairs_single=False, scores_at='', /)\n--\n\n"
     "A model handle over the bytes of a TorchScript archive; scale and offset are equally\n"
     "long sequences, empty where the graph does its own preprocessing. With device_paths,\n"
-    "sums along paths stay on the device.");
+    "sums along paths stay on the device. The rest as in torch/torch_backend.h.");
 
 PyObject *torch_load(PyObject *module, PyObject *args)
 {
     Py_buffer archive;
     const char *device;
     PyObject *scale_object, *offset_object;
-    int gives_probabilities, device_paths;
-    const char *precision_name;
-    if (!PyArg_ParseTuple(args, "y*sOOpsp", &archive, &device, &scale_object, &offset_object,
-                          &gives_probabilities, &precision_name, &device_paths))
+    int gives_probabilities, device_paths, channels_first = 0, pairs_single = 0;
+    const char *precision_name, *scores_at = "";
+    if (!PyArg_ParseTuple(args, "y*sOOpsp|pps", &archive, &device, &scale_object, &offset_object,
+                          &gives_probabilities, &precision_name, &device_paths, &channels_first,
+                          &pairs_single, &scores_at))
         return nullptr;
     PyObject *handle = nullptr;
     std::vector<float> scale, offset;
@@ -78,6 +80,9 @@ PyObject *torch_load(PyObject *module, PyObject *args)
             scale.size(),
             gives_probabilities,
             precision,
+            channels_first ? IG_CHANNELS_FIRST : IG_CHANNELS_LAST,
+            pairs_single,
+            scores_at,
         };
         ig_model *model = nullptr;
         ig_error error;

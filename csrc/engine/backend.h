@@ -38,7 +38,7 @@ extern "C" {
 typedef struct ig_model ig_model;
 
 /* F, the function that is differentiated, as seen from the logits. */
-typedef enum { IG_SOFTMAX, IG_LOG_SOFTMAX, IG_LOGIT } ig_output;
+typedef enum { IG_SOFTMAX, IG_LOG_SOFTMAX, IG_LOGIT, IG_SIGMOID } ig_output;
 
 /* One picture. */
 typedef struct {

@@ -7,6 +7,7 @@
 // activations is kept from batch to batch.
 #include "torch_model.hpp"
 
+#include "graph.hpp"
 #include "precision.hpp"
 
 #include <ATen/Functions.h>
@@ -15,7 +16,6 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/variable.h>
-#include <torch/csrc/jit/passes/graph_rewrite_helper.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <unistd.h>
@@ -106,8 +106,9 @@ at::Tensor preprocess(const ig_model &model, const at::Tensor &pictures)
                     model.scale.size(1) == pictures.size(1),
                 "preprocess is for ", model.scale.size(1), " channels, and the image has ",
                 pictures.size(1));
+    const auto laid_out = model.layout == IG_CHANNELS_FIRST ? pictures.contiguous() : pictures;
     const auto input =
-        model.scale.defined() ? pictures.mul(model.scale).add_(model.offset) : pictures;
+        model.scale.defined() ? laid_out.mul(model.scale).add_(model.offset) : laid_out;
     return input.to(model.precision == IG_BFLOAT16 ? at::kBFloat16 : at::kFloat);
 }
 
@@ -124,6 +125,8 @@ at::Tensor apply_output(const ig_model &model, const at::Tensor &scores, ig_outp
         return at::softmax(values, 1);
     case IG_LOG_SOFTMAX:
         return at::log_softmax(values, 1);
+    case IG_SIGMOID:
+        return at::sigmoid(values);
     case IG_LOGIT:
         break;
     }
@@ -139,12 +142,24 @@ void check_num_classes(ig_model &model, int64_t found)
                     " before");
 }
 
+// The tensor of scores in what the graph returned.
+at::Tensor find_scores(const ig_model &model, const at::IValue &result)
+{
+    auto found = result;
+    if (result.isGenericDict())
+        found = result.toGenericDict().at(model.scores_at);
+    else if (result.isTuple() && !model.scores_at.empty())
+        found = result.toTupleRef().elements().at(std::stoul(model.scores_at));
+    else if (result.isList() && !model.scores_at.empty())
+        found = result.toListRef().at(std::stoul(model.scores_at));
+    TORCH_CHECK(found.isTensor(), "the model must return one tensor of scores, got ",
+                found.tagKind());
+    return found.toTensor();
+}
+
 at::Tensor forward(ig_model &model, const at::Tensor &input, ig_output output)
 {
-    const auto result = model.module.forward({input});
-    TORCH_CHECK(result.isTensor(), "the model must return one tensor of scores, got ",
-                result.tagKind());
-    const auto scores = result.toTensor();
+    const auto scores = find_scores(model, model.module.forward({input}));
     TORCH_CHECK(scores.dim() == 2 && scores.size(0) == input.size(0) && scores.size(1) > 0,
                 "the model must return scores of shape (", input.size(0),
                 ", number of classes), got ", scores.sizes());
@@ -241,14 +256,6 @@ at::Tensor affine_tensor(const float *values, size_t count, const at::Device &de
     return tensor.view({1, static_cast<int64_t>(count), 1, 1}).to(device);
 }
 
-// A trace holds torch's TF32 switch of the day it was made, as an argument of its convolutions; the
-// plain operators that they are made here ask the switch of the day they run.
-void follow_switches(torch::jit::Module &module)
-{
-    auto graph = module.get_method("forward").graph();
-    torch::jit::graph_rewrite_helper::replaceConvolutionWithAtenConv(graph);
-}
-
 std::unique_ptr<ig_model> load(const ig_torch_options &options)
 {
     first_process();
@@ -257,20 +264,15 @@ std::unique_ptr<ig_model> load(const ig_torch_options &options)
     const at::Device device = at::empty({0}, at::Device(options.device)).device();
     auto module = torch::jit::load(
         std::make_shared<MemoryReader>(options.archive, options.archive_size), device);
-    module.eval();
-    for (auto parameter : module.parameters()) {
-        parameter.requires_grad_(false);
-        if (parameter.dim() == 4)
-            parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-    }
-    if (options.precision == IG_BFLOAT16)
-        module.to(device, at::kBFloat16);
     auto model = std::make_unique<ig_model>();
-    model->module = torch::jit::freeze(module);
-    follow_switches(model->module);
+    model->module = prepare(module, options.precision == IG_BFLOAT16 ? at::kBFloat16 : at::kFloat,
+                            options.layout == IG_CHANNELS_LAST);
     model->device = device;
     model->precision = options.precision;
     model->gives_probabilities = options.gives_probabilities != 0;
+    model->layout = options.layout;
+    model->pairs_single = options.pairs_single != 0;
+    model->scores_at = options.scores_at;
     if (options.affine_count) {
         model->scale = affine_tensor(options.scale, options.affine_count, device);
         model->offset = affine_tensor(options.offset, options.affine_count, device);
@@ -432,6 +434,9 @@ ig_status differentiate(ig_model &model, const at::Tensor &pictures, const ig_pi
         indices.emplace_back(index_tensor(round.rows, model.device),
                              index_tensor(round.targets, model.device));
     auto input = preprocess(model, pictures).detach();
+    const bool paired = model.pairs_single && input.size(0) == 1;
+    if (paired)
+        input = at::cat({input, input});
     input.requires_grad_(true);
     const auto scores = forward(model, input, output);
     TORCH_CHECK(scores.requires_grad(), "the scores have no gradient path to the image");
@@ -444,7 +449,7 @@ ig_status differentiate(ig_model &model, const at::Tensor &pictures, const ig_pi
         auto gradients = torch::autograd::grad({picked}, {input}, {at::ones_like(picked)}, more,
                                                false, /*allow_unused=*/true)[0];
         TORCH_CHECK(gradients.defined(), "the scores have no gradient path to the image");
-        gradients = gradients.to(at::kFloat);
+        gradients = (paired ? gradients.narrow(0, 0, 1) : gradients).to(at::kFloat);
         if (model.scale.defined())
             gradients = gradients.mul(model.scale);
         rounds[r].values = picked.detach();

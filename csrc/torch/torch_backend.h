@@ -27,6 +27,12 @@ typedef enum {
     IG_BFLOAT16 /* weights and activations in bfloat16, gradients back in float32 */
 } ig_precision;
 
+/* The layout of pictures and activations. Channels last is what the caller's buffers are in, so
+ * that nothing is copied, and what convolutions are quickest in; but a graph that flattens
+ * activations with `view`, or reads their memory, wants them as it was written for: channels first.
+ */
+typedef enum { IG_CHANNELS_LAST, IG_CHANNELS_FIRST } ig_layout;
+
 typedef struct {
     /* The archive, borrowed for the call. It is code: load only what you trust. */
     const void *archive;
@@ -36,8 +42,15 @@ typedef struct {
      * affine_count 0: the graph does its own preprocessing. */
     const float *scale, *offset;
     size_t affine_count;
-    int gives_probabilities; /* the graph ends in a softmax */
+    int gives_probabilities; /* the graph ends in a softmax or sigmoids */
     ig_precision precision;
+    ig_layout layout;
+    /* A single picture is run beside itself: torch 2.13's batch norm gives a wrong gradient on a
+     * CPU for a batch of one, channels first, whose gradient comes transposed. */
+    int pairs_single;
+    /* Where the scores are in what the graph returns: "" for a tensor, else a key of a dict, the
+     * name of a field or the index of an element of a tuple or list ("logits", "0"). */
+    const char *scores_at;
 } ig_torch_options;
 
 /* A new model, owned by the caller until `destroy`. */

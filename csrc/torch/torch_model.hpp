@@ -33,6 +33,9 @@ struct ig_model {
     ig_precision precision = IG_IEEE;
     at::Tensor scale, offset; // (1, C, 1, 1), undefined where the graph preprocesses
     bool gives_probabilities = false;
+    ig_layout layout = IG_CHANNELS_LAST;
+    bool pairs_single = false;
+    std::string scores_at;               // both as in ig_torch_options
     std::atomic<int64_t> num_classes{0}; // 0 until it has run once
 };
 

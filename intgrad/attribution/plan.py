@@ -54,9 +54,9 @@ class Plan:
         if options["batch_size"] is not None:
             size = check_int(options["batch_size"], "batch_size")
             options["batch_size"] = min(size, sys.maxsize)
+        options["output"] = model.resolve_output(options["output"])
         plan = cls(**options)
         plan._check_rule(return_info)
-        model._check_output(plan.output)
         return plan
 
     def _check_rule(self, return_info: bool) -> None:

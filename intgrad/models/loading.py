@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .. import _core
 from ..images.arrays import check_size
 from .archive import check_archive
-from .model import OUTPUTS, Model, Output, Precision
+from .channels import find_channels
+from .copying import copy_module, read_graph, to_float
+from .eager import Affine, Eager
+from .model import OUTPUTS, Model, Output, Precision, check_int
+from .preprocessing import FORMS as PREPROCESS_FORMS
 from .preprocessing import check_preprocess
 from .probe import probe
-from .torch_backend import (
-    UntraceableError,
-    check_devices,
-    import_backend,
-    is_module,
-    make_eager,
-    serialise,
-)
+from .running import Kind, Truth, load_eagerly, load_graph
+from .torch_backend import check_devices, import_backend, is_module
+from .tracing import UntraceableError, make_example, serialise
 
 
 def load_model(
@@ -35,6 +34,8 @@ def load_model(
     output: Output | None = None,
     precision: Precision = "ieee",
     sha256: str | None = None,
+    channels: int | None = None,
+    multilabel: bool | None = None,
 ) -> Model:
     """Load a classifier and check that it can be explained.
 
@@ -43,25 +44,29 @@ def load_model(
     Parameters
     ----------
     source : path, bytes, torch.nn.Module, torch.jit.ScriptModule or callable
-        A TorchScript archive with input NCHW and output (n, K); or a module, of which a copy is
-        explained in evaluation mode, the module itself is left as it is; one that cannot be traced
-        is explained by eager autograd, which a warning says; or a callable
+        A TorchScript archive with input NCHW and output (n, K), or with one tensor of scores, or
+        `logits`, in a dict, dataclass, tuple or list; or such a module, of which a copy is
+        explained in evaluation mode, the module itself is left as it is. What a trace or a frozen
+        graph would change, such as branches that depend on pixels, custom gradients and hooks, is
+        found by comparing scores and a gradient with the module's own, and explained by eager
+        autograd, which a warning says; or a callable
         `f(batch, targets) -> (scores (n, K), gradients of scores[i, targets[i]] (n, H, W, C))`
         on (n, H, W, C) float32 pixels and (n,) int64 classes.
     device : str, torch.device or list of them, optional
         `"cpu"`, `"cuda"` or `"cuda:1"`; CUDA if there is one, else the CPU, if None. Several, as
         `["cuda:0", "cuda:1"]`, get a copy of the model each and share the images of a batch.
-    preprocess : {"xception", "imagenet", "none"} or (scale, offset), optional
+    preprocess : {"xception", "imagenet", "none"}, dict or (scale, offset), optional
         What turns pixels 0..255 into what the model was trained on: x / 127.5 - 1; (x / 255 -
-        mean) / std; nothing; x * scale + offset, numbers or one per channel. Needed unless the
-        archive says so itself (`intgrad convert` writes such archives).
+        mean) / std with ImageNet's; nothing; the same with yours, `{"mean": m, "std": s}` in units
+        of 0..1; x * scale + offset. Numbers, or one per channel. Needed unless the archive says so
+        itself (`save_model` and `intgrad convert` write such archives).
     labels : sequence of str, optional
         Names of the K classes; default: the archive's own, if it has any.
     input_size : (int, int), optional
         Height and width; needed unless the archive says so itself. A callable may do without.
     scores : {"logits", "probabilities"}, optional
         What the model returns; needed unless the archive says so itself.
-    output : {"softmax", "log_softmax", "logit"}, optional
+    output : {"softmax", "log_softmax", "logit", "sigmoid"}, optional
         For a callable only, and needed there, unless the callable says so in an attribute
         `output`, as those of `intgrad.adapters` do: which output it returns and differentiates.
     precision : {"ieee", "tf32", "bfloat16"}
@@ -74,6 +79,12 @@ def load_model(
         otherwise wait.
     sha256 : str, optional
         Hex digest that the archive must have.
+    channels : int, optional
+        Channels of a picture, where the model runs on several numbers of them; found if None.
+    multilabel : bool, optional
+        Whether the classes are independent labels, each with a probability of its own: the sigmoid
+        of its logit. If None they are where there is one logit, and where probabilities do not add
+        up to 1.
 
     Returns
     -------
@@ -107,85 +118,91 @@ def load_model(
             "scores": scores,
             "sha256": sha256,
             "precision": None if precision == "ieee" else precision,
+            "channels": channels,
+            "multilabel": multilabel,
         }
         return _wrap_callable(source, torch_only, names, size, output)
     if output is not None:
         raise ValueError(
             f"output={output!r} is for callables; for this model give it to integrated_gradients"
         )
+    if channels is not None:
+        check_int(channels, "channels")
     affine = check_preprocess(preprocess)
     if is_archive:
         archive, name = _read(source)
-        facts = _archive_facts(check_archive(archive, name, sha256), name, preprocess, size, scores)
+        metadata = check_archive(archive, name, sha256)
+        facts = _archive_facts(metadata, name, preprocess, size, scores)
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
         archive, name = None, f"the module {type(source).__name__}"
         facts = _given_facts(name, preprocess, size, scores)
+    facts = facts.update(channels, multilabel)
     torch_backend = import_backend()
     devices = check_devices(device, precision)
-    slow: UntraceableError | None = None
-    try:
-        if archive is None:
-            archive = serialise(source, facts.input_size)
-        handles = _load_archive(torch_backend, archive, devices, affine, facts.scores, precision)
-    except UntraceableError as error:
-        slow = error
-        handles = _load_eagerly(source, devices, preprocess, facts.scores, precision)
-    findings = probe(handles[0], name, facts.input_size, facts.scores, precision)
-    if slow is not None:
-        warnings.warn(f"{slow}; eager autograd is used instead, which is slower", stacklevel=2)
-    if not findings.takes_batches:
-        warnings.warn(
-            f"{name} takes one image at a time, so that the batch size is 1", stacklevel=2
-        )
+    found = _load_torch(torch_backend, source, archive, name, facts, affine, devices, precision)
+    findings = probe(found.handles[0], found.kind, facts.scores, facts.multilabel, precision)
+    for text in found.remarks + findings.remarks:
+        warnings.warn(text, stacklevel=2)
     model = Model(
-        handles,
+        found.handles,
         device=", ".join(devices),
         input_size=facts.input_size,
-        channels=findings.channels,
+        channels=found.kind.channels,
         labels=names or facts.labels,
         num_classes=findings.num_classes,
         precision=precision,
         scores=facts.scores,
+        multilabel=findings.multilabel,
         takes_batches=findings.takes_batches,
     )
     model._check_labels()
     return model
 
 
-def _load_archive(
+@dataclass(frozen=True)
+class _Loaded:
+    """Handles of a model, one for each device, and what is to be said of them."""
+
+    handles: list[Any]
+    kind: Kind
+    remarks: list[str]
+
+
+def _load_torch(
     torch_backend: Any,
-    archive: bytes,
+    source: Any,
+    archive: bytes | None,
+    name: str,
+    facts: _Facts,
+    affine: Affine,
     devices: list[str],
-    affine: tuple[list[float], list[float]],
-    scores: str,
     precision: Precision,
-) -> list[Any]:
-    """Return a handle of the archive on each device."""
-    return [
-        torch_backend.load(
-            archive,
-            each,
-            *affine,
-            scores == "probabilities",
-            precision,
-            _keeps_paths_on_device(each),
-        )
-        for each in devices
-    ]
-
-
-def _load_eagerly(
-    module: Any, devices: list[str], preprocess: Any, scores: str, precision: Precision
-) -> list[Any]:
-    """Return a handle on each device of a module that no archive can hold."""
-    if precision == "tf32":
-        raise ValueError("precision='tf32' needs a model that can be traced, and this one cannot")
-    return [
-        _core.callable_model(make_eager(module, each, preprocess, scores, precision), True)
-        for each in devices
-    ]
+) -> _Loaded:
+    """Load an archive, or a module if that is None, in the quickest way that gives its answers."""
+    module = copy_module(source) if archive is None else read_graph(archive, name)
+    are_probabilities = facts.scores == "probabilities"
+    eager = Eager(module, affine, are_probabilities, device=devices[0])
+    channels = find_channels(eager, module, name, facts.input_size, affine, facts.channels)
+    kind = Kind(name, facts.input_size, channels, affine, are_probabilities)
+    truth = Truth(eager, kind)
+    try:
+        place = truth.place
+        if archive is None:
+            place = ""
+            archive = serialise(
+                to_float(module, "cpu"), make_example(facts.input_size, channels, affine)
+            )
+        load, handle = load_graph(torch_backend, archive, kind, truth, place, devices[0])
+    except UntraceableError as error:
+        slow = f"{error}; eager autograd is used instead, which is slower"
+        return _Loaded(load_eagerly(module, kind, truth, devices, precision), kind, [slow])
+    if (devices, precision) == (["cpu"], "ieee") and not _keeps_paths_on_device("cpu"):
+        return _Loaded([handle], kind, [])
+    del handle  # before the next, for the sake of memory
+    handles = [load(each, precision, _keeps_paths_on_device(each)) for each in devices]
+    return _Loaded(handles, kind, [])
 
 
 def _keeps_paths_on_device(device: str) -> bool:
@@ -200,6 +217,20 @@ class _Facts:
     input_size: tuple[int, int]
     scores: str
     labels: tuple[str, ...] | None = None
+    channels: int | None = None  # None: to be found
+    multilabel: bool | None = None  # the same
+
+    def update(self, channels: int | None, multilabel: bool | None) -> _Facts:
+        """Return these with what the user says, which must not contradict."""
+        for name, said in (("channels", channels), ("multilabel", multilabel)):
+            own = getattr(self, name)
+            if None not in (own, said) and own != said:
+                raise ValueError(f"the archive says {name}={own}, got {said}")
+        return replace(
+            self,
+            channels=self.channels if channels is None else channels,
+            multilabel=self.multilabel if multilabel is None else multilabel,
+        )
 
 
 def _check_labels(labels: Sequence[str]) -> tuple[str, ...]:
@@ -251,6 +282,7 @@ def _wrap_callable(
         num_classes=None,
         precision="ieee",
         scores="probabilities" if output == "softmax" else "logits",
+        multilabel=output == "sigmoid",
         callable_output=output,
     )
 
@@ -280,7 +312,13 @@ def _archive_facts(
     if scores not in (None, metadata["scores"]):
         raise ValueError(f"{name} gives scores={metadata['scores']!r}, got {scores!r}")
     labels = metadata.get("labels")
-    return _Facts((height, width), metadata["scores"], tuple(labels) if labels else None)
+    return _Facts(
+        (height, width),
+        metadata["scores"],
+        tuple(labels) if labels else None,
+        metadata.get("channels"),
+        metadata.get("multilabel"),
+    )
 
 
 def _given_facts(
@@ -288,13 +326,14 @@ def _given_facts(
 ) -> _Facts:
     if preprocess is None or input_size is None or scores is None:
         facts = {
-            "preprocess='xception' | 'imagenet' | 'none' | (scale, offset)": preprocess,
+            f"preprocess={PREPROCESS_FORMS}": preprocess,
             "input_size=(height, width)": input_size,
             "scores='logits' | 'probabilities'": scores,
         }
         missing = [text for text, value in facts.items() if value is None]
         raise ValueError(
             f"{name} does not say how it is to be used, and a guess would be a silent wrong"
-            f" number: load_model needs {', '.join(missing)}"
+            f" number: load_model needs {', '.join(missing)}. intgrad.save_model writes an archive"
+            " that says so itself"
         )
     return _Facts(input_size, scores)

@@ -12,10 +12,10 @@ from .. import _core
 from ..images.arrays import Float32Array, to_batch
 from .targets import Targets, resolve_targets
 
-Output = Literal["softmax", "log_softmax", "logit"]
+Output = Literal["softmax", "log_softmax", "logit", "sigmoid"]
 Precision = Literal["ieee", "tf32", "bfloat16"]
 
-OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit")
+OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit", "sigmoid")
 
 
 class Model:
@@ -30,13 +30,17 @@ class Model:
     input_size : (int, int) or None
         Height and width that images must have; None if the model takes any.
     channels : int or None
-        Channels that images must have: 3 for RGB, 1 for grey; None if nobody knows, as of a callable.
+        Channels that images must have: 3 for RGB, 1 for grey; None if nobody knows, as of a
+        callable.
     labels : tuple of str or None
         Class names.
     num_classes : int or None
         None for a callable that has not been called yet.
     precision : str
         What the model computes in.
+    multilabel : bool
+        Whether the classes are independent labels, each with a sigmoid as its probability; a single
+        logit is one.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Model:
         num_classes: int | None,
         precision: Precision,
         scores: str,
+        multilabel: bool = False,
         callable_output: Output | None = None,
         takes_batches: bool = True,
     ) -> None:
@@ -65,6 +70,7 @@ class Model:
         self.labels = labels
         self.num_classes = num_classes
         self.precision = precision
+        self.multilabel = multilabel
 
     def __repr__(self) -> str:
         """Say what the model takes and gives."""
@@ -78,6 +84,8 @@ class Model:
 
     def predict(self, images: Any) -> Float32Array:
         """Compute class probabilities.
+
+        The softmax of the logits; of independent labels and of a single logit the sigmoid.
 
         Parameters
         ----------
@@ -97,7 +105,7 @@ class Model:
             If the model fails or gives NaN or inf.
         """
         batch, single = self._to_batch(images)
-        scores = self._compute_scores(batch, self._callable_output or "softmax")
+        scores = self._compute_scores(batch, self._probabilities_output)
         if self._callable_output == "log_softmax":
             scores = np.exp(scores)
         elif self._callable_output == "logit":
@@ -143,7 +151,7 @@ class Model:
             (H, W, C) or (N, H, W, C), values 0..255.
         targets : int, str or sequence, optional
             As in `integrated_gradients`.
-        output : {"softmax", "log_softmax", "logit"}
+        output : {"softmax", "log_softmax", "logit", "sigmoid"}
             Which score is differentiated.
 
         Returns
@@ -152,7 +160,7 @@ class Model:
             float32 in the images' shape; (N, T, H, W, C) or (T, H, W, C) for T targets per image.
             The Keras example's, with respect to preprocessed pixels, are 127.5 times these.
         """
-        self._check_output(output)
+        output = self.resolve_output(output)
         batch, single = self._to_batch(images)
         indices, many = self._resolve_targets(targets, batch)
         size = self._batch_size(None, batch.shape[1:])
@@ -166,7 +174,15 @@ class Model:
             images, input_size=self.input_size, channels=self.channels, stacklevel=stacklevel
         )
 
-    def _check_output(self, output: str) -> None:
+    @property
+    def _probabilities_output(self) -> Output:
+        return self._callable_output or ("sigmoid" if self.multilabel else "softmax")
+
+    def resolve_output(self, output: str) -> Output:
+        """Return the output that is meant, or raise a ValueError that says which there are.
+
+        The softmax of a single logit, or of independent labels, is their sigmoid.
+        """
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
         if self._callable_output is not None and output != self._callable_output:
@@ -174,11 +190,27 @@ class Model:
                 f"this callable differentiates output={self._callable_output!r}, and was asked for"
                 f" {output!r}: pass output={self._callable_output!r}"
             )
+        if self._callable_output is not None:
+            return self._callable_output
         if self._scores == "probabilities" and output == "logit":
             raise ValueError(
                 "output='logit' was asked of a model whose scores are probabilities:"
-                " use 'softmax' or 'log_softmax', or convert the model without its last softmax"
+                " use 'softmax', 'log_softmax' or, of independent labels, 'sigmoid', or convert the"
+                " model without its last layer"
             )
+        if self.multilabel:
+            if output == "log_softmax":
+                raise ValueError(
+                    "output='log_softmax' was asked of a model whose classes are independent"
+                    " labels: use 'sigmoid' or 'logit'"
+                )
+            return "sigmoid" if output == "softmax" else output
+        if self._scores == "probabilities" and output == "sigmoid":
+            raise ValueError(
+                "output='sigmoid' was asked of a model whose scores are probabilities of classes"
+                " that exclude each other, which add up to 1: use 'softmax' or 'log_softmax'"
+            )
+        return output
 
     def _resolve_targets(
         self, targets: Any, batch: Float32Array, first_image: int = 0
@@ -188,8 +220,7 @@ class Model:
         `first_image` is what messages call the first one.
         """
         if targets is None:
-            output = self._callable_output or "softmax"
-            scores = self._compute_scores(batch, output, first_image)
+            scores = self._compute_scores(batch, self._probabilities_output, first_image)
             return scores.argmax(axis=1)[:, np.newaxis], False
         return resolve_targets(targets, len(batch), self.labels, self.num_classes)
 

@@ -10,20 +10,21 @@ import numpy as np
 from .. import _core
 from .._core import ModelError
 from ..images.arrays import Float32Array
-from .torch_backend import CHANNELS
+from .running import Kind
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the probe learned of a model."""
+    """What the probe learned of a model; remarks are for the user."""
 
-    channels: int
     num_classes: int
     takes_batches: bool
+    multilabel: bool
+    remarks: list[str]
 
 
 def probe(
-    handle: Any, name: str, input_size: tuple[int, int], scores: str, precision: str
+    handle: Any, kind: Kind, scores: str, multilabel: bool | None, precision: str
 ) -> Findings:
     """Run two random images, together twice and each alone, and the gradient of one.
 
@@ -32,10 +33,9 @@ def probe(
     ModelError
         If the model cannot be explained; the text says why.
     ValueError
-        If `scores` is not what it gives.
+        If `scores` or `multilabel` is not what it gives.
     """
-    channels, num_classes = _find_channels(handle, name, input_size)
-    output = "logit" if scores == "logits" else "softmax"
+    name, output = kind.name, kind.output
     tolerance = 0.05 if precision == "bfloat16" else 1e-3
 
     def run(batch: Float32Array) -> Float32Array:
@@ -44,7 +44,8 @@ def probe(
     def run_each(batch: Float32Array) -> Float32Array:
         return np.concatenate([run(batch[:1]), run(batch[1:])])
 
-    pixels = np.random.default_rng(0).random((2, *input_size, channels), np.float32) * 255
+    shape = (2, *kind.input_size, kind.channels)
+    pixels = np.random.default_rng(0).random(shape, np.float32) * 255
     before = pixels.copy()
     alone = run_each(pixels)
     if not np.array_equal(pixels, before):
@@ -62,38 +63,49 @@ def probe(
     if not _agree(together, alone, tolerance):
         raise ModelError(
             f"{name} mixes the images of a batch: the scores of an image depend on its neighbours"
-            " (batch normalisation in a trace made in training mode does this)"
+            " (batch normalisation in a trace made in training mode does this, and so do layers"
+            " that are quantised by the range of a batch)"
         )
     _core.gradients(handle, pixels[:1], np.zeros((1, 1), np.int64), output, 1, None)
-    _check_kind(alone, name, scores)
-    return Findings(channels, num_classes, takes_batches)
-
-
-def _find_channels(handle: Any, name: str, input_size: tuple[int, int]) -> tuple[int, int]:
-    """Return the channel count that the model takes, and its number of classes."""
-    failures: list[Exception] = []
-    for channels in CHANNELS:
-        try:
-            return channels, _core.describe(handle, *input_size, channels)[0]
-        except Exception as error:  # a module's own, whatever it raises
-            failures.append(error)
-    raise ModelError(
-        f"{name} does not run on an image of {input_size[0]} x {input_size[1]} (height x width;"
-        f" is input_size right?): {failures[0]}"
-    ) from failures[0]
+    remarks = _check_kind(alone, name, scores, multilabel)
+    if not takes_batches:
+        remarks.append(f"{name} takes one image at a time, so that the batch size is 1")
+    if multilabel is None:
+        multilabel = alone.shape[1] == 1 or (scores == "probabilities" and not _add_up(alone))
+    return Findings(alone.shape[1], takes_batches, multilabel, remarks)
 
 
 def _agree(a: Float32Array, b: Float32Array, tolerance: float) -> bool:
     return float(np.abs(a - b).max()) <= tolerance * max(float(np.abs(a).max()), 1e-12)
 
 
-def _check_kind(values: Float32Array, name: str, scores: str) -> None:
+def _add_up(values: Float32Array) -> bool:
+    return bool(np.allclose(values.sum(axis=1), 1, atol=1e-2))
+
+
+def _check_kind(values: Float32Array, name: str, scores: str, multilabel: bool | None) -> list[str]:
     """Tell logits from probabilities, unless there is one class and no telling."""
-    sums = values.sum(axis=1)
-    are_probabilities = bool((values >= 0).all() and np.allclose(sums, 1, atol=1e-2))
-    if values.shape[1] > 1 and are_probabilities != (scores == "probabilities"):
+    within = bool((values >= 0).all() and (values <= 1).all())
+    sums = values.sum(axis=1).tolist()
+    told = f"{name} was loaded with scores={scores!r}"
+    if scores == "probabilities":
+        if not within:
+            raise ValueError(
+                f"{told}, but its scores are not probabilities: for two random images they lie in"
+                f" {values.min():.3g} .. {values.max():.3g} and add up to {sums}"
+            )
+        if multilabel is False and not _add_up(values):
+            raise ValueError(
+                f"{told} of classes that exclude each other, but for two random images they add up"
+                f" to {sums}: if they are independent labels, pass multilabel=True"
+            )
+    elif values.shape[1] > 1 and within and _add_up(values):
         raise ValueError(
-            f"{name} was loaded with scores={scores!r}, but its scores are"
-            f" {'' if are_probabilities else 'not '}probabilities: for two random images they"
-            f" add up to {sums.tolist()}"
+            f"{told}, but its scores are probabilities: for two random images they add up to {sums}"
         )
+    elif within and len(np.unique(values)) > 1:
+        return [
+            f"{told}, and all its scores lie within 0 and 1: if it ends in a sigmoid, pass"
+            " scores='probabilities'"
+        ]
+    return []

@@ -8,12 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from .._core import ModelError
 from .._files import write_whole
 from ..images.arrays import check_size
 from .archive import METADATA
+from .channels import find_channels
+from .copying import copy_module
+from .eager import Affine, Eager
 from .loading import load_model
 from .preprocessing import check_preprocess
-from .torch_backend import is_module, serialise
+from .running import Kind, Truth
+from .torch_backend import is_module
+from .tracing import make_example, serialise
 
 
 def save_model(
@@ -24,6 +30,8 @@ def save_model(
     preprocess: Any,
     scores: Literal["logits", "probabilities"],
     labels: Sequence[str] | None = None,
+    channels: int | None = None,
+    multilabel: bool | None = None,
 ) -> None:
     """Write a module as a TorchScript archive that `load_model` and the command line take as it is.
 
@@ -38,7 +46,7 @@ def save_model(
         The archive; replaced whole if it exists.
     input_size : (int, int)
         Height and width. A trace may hold them, so that the archive takes no others.
-    preprocess, scores
+    preprocess, scores, channels, multilabel
         As in `load_model`.
     labels : sequence of str, optional
         One name per class.
@@ -55,21 +63,36 @@ def save_model(
     if not is_module(module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     size = check_size(input_size, "input_size")
+    affine = check_preprocess(preprocess)
+    name = f"the module {type(module).__name__}"
+    twin = copy_module(_with_preprocessing(module, affine))
+    eager = Eager(twin, ([], []), scores == "probabilities")
+    channels = find_channels(eager, twin, name, size, affine, channels)
     metadata = {
         "format": 1,
         "architecture": type(module).__name__,
         "input_size": list(size),
+        "channels": channels,
         "scores": scores,
+        "multilabel": multilabel,
+        "preprocess": dict(zip(("scale", "offset"), affine, strict=True)),
         "labels": None if labels is None else list(labels),
     }
-    archive = make_archive(_with_preprocessing(module, preprocess), size, metadata)
-    load_model(archive, device="cpu")
+    archive = make_archive(twin, size, metadata)
+    truth = Truth(eager, Kind(name, size, channels, ([], []), scores == "probabilities"))
+    model = load_model(archive, device="cpu")
+    if not truth.agrees(model._handle):
+        raise ModelError(
+            f"a trace of {name} gives other scores or gradients than the module: it cannot be"
+            " saved, but load_model(module) explains it"
+        )
     write_archive(Path(destination), archive)
 
 
 def make_archive(module: Any, size: tuple[int, int], metadata: Mapping[str, Any]) -> bytes:
     """Return a module from pixels to scores as an archive with `intgrad.json`."""
-    return serialise(module, size, {METADATA: json.dumps(metadata)})
+    example = make_example(size, metadata["channels"], ([], []))
+    return serialise(copy_module(module), example, {METADATA: json.dumps(metadata)})
 
 
 def write_archive(destination: Path, archive: bytes) -> None:
@@ -78,11 +101,11 @@ def write_archive(destination: Path, archive: bytes) -> None:
     write_whole(destination, part, lambda path: path.write_bytes(archive))
 
 
-def _with_preprocessing(module: Any, preprocess: Any) -> Any:
+def _with_preprocessing(module: Any, affine: Affine) -> Any:
     """Return a module on pixels."""
     import torch
 
-    scale, offset = check_preprocess(preprocess)
+    scale, offset = affine
     if not scale:
         return module
 

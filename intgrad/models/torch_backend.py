@@ -1,21 +1,13 @@
-"""Finding torch: the one that intgrad was built against, its devices, and modules as archives."""
+"""Finding torch: the one that intgrad was built against, and its devices."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import importlib
-import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
-
-from .._core import ModelError
-from ..adapters import from_torch
-from .model import OUTPUTS, Output
-
-CHANNELS = (3, 1, 4)
-"""Channel counts that a model is tried with, in this order."""
 
 
 class BackendError(ImportError):
@@ -25,14 +17,22 @@ class BackendError(ImportError):
     """
 
 
-class UntraceableError(ModelError):
-    """A module that TorchScript cannot hold; it can still be explained by eager autograd."""
-
-
 def is_module(source: Any) -> bool:
     """Say whether `source` is a torch module, without importing torch."""
     torch = sys.modules.get("torch")  # there is no module without torch
     return torch is not None and isinstance(source, torch.nn.Module)
+
+
+@contextlib.contextmanager
+def quiet_jit() -> Iterator[None]:
+    """Keep to ourselves what torch says of its own `torch.jit`.
+
+    From 2.13 on it deprecates it in Python, and archives are made with it.
+    """
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", r".*torch\.jit", category)
+        yield
 
 
 def import_backend() -> Any:
@@ -57,7 +57,10 @@ def import_backend() -> Any:
         " (SOURCE: intgrad, or your checkout of it)"
     )
     if built.VERSION is None:
-        raise BackendError(f"intgrad was built without torch. Build it again: {mend}")
+        raise BackendError(
+            "intgrad was built without torch, or with one older than 2.11, which it cannot use."
+            f" Build it again: {mend}"
+        )
     found = (torch.__version__, torch.version.cuda, int(torch.compiled_with_cxx11_abi()))
     expected = (built.VERSION, built.CUDA, built.CXX11_ABI)
     if tuple(map(str, found)) != tuple(map(str, expected)):
@@ -96,104 +99,3 @@ def _check_device(device: Any, precision: str) -> str:
     if precision == "tf32" and checked.type == "cpu":
         raise ValueError("precision='tf32' needs a CUDA device, and the device is the CPU")
     return str(checked)
-
-
-def serialise(
-    module: Any, input_size: tuple[int, int], extra_files: dict[str, str] | None = None
-) -> bytes:
-    """Write a module as a TorchScript archive; the module itself is not touched.
-
-    Raises
-    ------
-    UntraceableError
-        If it cannot be traced.
-    ModelError
-        If it cannot be copied.
-    """
-    import torch
-
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # torch 2.13 deprecates torch.jit in Python, and it is what archives are made with.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        if not isinstance(module, torch.jit.ScriptModule):
-            module = _trace(module, input_size)
-        torch.jit.save(module, buffer, _extra_files=extra_files)
-    return buffer.getvalue()
-
-
-def _trace(module: Any, input_size: tuple[int, int]) -> Any:
-    import torch
-
-    twin = _copy(module)
-    failures = []
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        for channels in CHANNELS:
-            try:
-                example = torch.zeros(1, channels, *input_size)
-                jit: Any = torch.jit  # not typed
-                return jit.trace(twin, example, check_trace=False)
-            except Exception as error:  # the module's own, whatever it raises
-                failures.append(error)
-    raise UntraceableError(
-        f"{type(module).__name__} cannot be traced at input_size={input_size}: {failures[0]}"
-    ) from failures[0]
-
-
-def _copy(module: Any) -> Any:
-    """Return a copy in evaluation mode, on the CPU, whose parameters need no gradients."""
-    import torch
-
-    try:
-        return _deep_copy(module).eval().to("cpu", torch.float32).requires_grad_(False)
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"{type(module).__name__} cannot be copied ({error}): save it with torch.jit.save"
-        ) from error
-
-
-def _deep_copy(module: Any) -> Any:
-    """Copy a module; graphs in it by way of a file, because deepcopy leaves them half made."""
-    return copy.deepcopy(module, {id(graph): _reload(graph) for graph in _graphs(module)})
-
-
-def _graphs(module: Any) -> Iterator[Any]:
-    import torch
-
-    if isinstance(module, torch.jit.ScriptModule):
-        yield module
-    else:
-        for child in module.children():
-            yield from _graphs(child)
-
-
-def _reload(graph: Any) -> Any:
-    import torch
-
-    jit: Any = torch.jit  # not typed
-    buffer = io.BytesIO()
-    jit.save(graph, buffer)
-    buffer.seek(0)
-    return jit.load(buffer, map_location="cpu")
-
-
-def make_eager(
-    module: Any, device: str, preprocess: Any, scores: Any, precision: str
-) -> Callable[[Any, Any, Output], Any]:
-    """Return f(batch, targets, output) -> (scores, gradients) of a copy of a module."""
-    import torch
-
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    twin = _copy(module).to(device, dtype)
-    kind = torch.device(device).type
-
-    def infer(batch: Any) -> Any:
-        with torch.autocast(kind, enabled=False):
-            return twin(batch.permute(0, 3, 1, 2).to(device, dtype)).float()
-
-    adapters = {
-        output: from_torch(infer, scores=scores, preprocess=preprocess, output=output)
-        for output in OUTPUTS
-        if (scores, output) != ("probabilities", "logit")
-    }
-    return lambda batch, targets, output: adapters[output](batch, targets)

@@ -1,0 +1,138 @@
+"""Copies of torch modules: what intgrad works with, so that the user's own stays as it is."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from .._core import ModelError
+from .errors import first_line
+from .torch_backend import quiet_jit
+
+
+def copy_module(module: Any) -> Any:
+    """Return a copy in evaluation mode, on the CPU, in float32, without gradients for parameters.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be copied.
+    """
+    import torch
+
+    try:
+        with torch.inference_mode(False):  # autograd takes no tensor that was made in it
+            return _settle(_deep_copy(module))
+    except Exception as error:  # what a module's attributes raise when they are copied
+        raise ModelError(
+            f"{type(module).__name__} cannot be copied ({error}): give load_model the file that"
+            " torch.jit.save(torch.jit.trace(module.eval(), example), path) writes"
+        ) from error
+
+
+def read_graph(archive: bytes, name: str) -> Any:
+    """Return an archive as a module, in the state of `copy_module`.
+
+    Raises
+    ------
+    ModelError
+        If torch cannot read it.
+    """
+    import torch
+
+    jit: Any = torch.jit  # not typed
+    try:
+        with quiet_jit(), torch.inference_mode(False):
+            return _settle(jit.load(io.BytesIO(archive), map_location="cpu"))
+    except Exception as error:  # torch answers with many
+        raise ModelError(f"{name} cannot be read by torch: {first_line(error)}") from error
+
+
+def to_float(module: Any, device: Any, dtype: Any = None) -> Any:
+    """Move a module, its real numbers to a dtype, float32 if None; complex ones stay complex."""
+    import torch
+
+    dtype = torch.float32 if dtype is None else dtype
+
+    def convert(tensor: Any) -> Any:
+        if tensor.is_inference():  # autograd takes none
+            tensor = tensor.clone()
+        if tensor.is_inference():
+            tensor = tensor.clone()
+        if tensor.is_floating_point():
+            return tensor.to(device, dtype)
+        return tensor.to(device, torch.complex64 if tensor.is_complex() else tensor.dtype)
+
+    with torch.inference_mode(False):
+        return module._apply(convert)
+
+
+def _settle(module: Any) -> Any:
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return to_float(module.eval(), "cpu")
+
+
+def _deep_copy(module: Any) -> Any:
+    """Copy a module; graphs in it by way of a file, because deepcopy leaves them half made."""
+    module = _uncompiled(module)
+    graphs = {id(graph): _reload(graph) for graph in _graphs(module)}
+    try:
+        twin = copy.deepcopy(module, dict(graphs))
+    except Exception:
+        twin = copy.deepcopy(module, graphs | _stand_ins(module))
+    for part in twin.modules():
+        for name, child in part.named_children():
+            setattr(part, name, _uncompiled(child))
+        if getattr(part, "_compiled_call_impl", None) is not None:
+            part._compiled_call_impl = None
+    return twin
+
+
+def _uncompiled(module: Any) -> Any:
+    """Return what `torch.compile` was given: its code is for the user's own calls."""
+    return getattr(module, "_orig_mod", module)
+
+
+def _stand_ins(module: Any) -> dict[int, Any]:
+    """Return what deepcopy is to take for attributes that it cannot copy.
+
+    Tensors computed from parameters, as weight norm and pruning keep them, are copied without
+    their graph. What cannot be copied at all, such as a lock, is shared.
+    """
+    import torch
+
+    kept: dict[int, Any] = {}
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, torch.Tensor):
+                kept[id(value)] = value.detach().clone()
+                continue
+            try:
+                copy.deepcopy(value, {id(child): child for child in module.modules()})
+            except Exception:
+                kept[id(value)] = value
+    return kept
+
+
+def _graphs(module: Any) -> Iterator[Any]:
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        yield module
+    else:
+        for child in module.children():
+            yield from _graphs(child)
+
+
+def _reload(graph: Any) -> Any:
+    import torch
+
+    jit: Any = torch.jit  # not typed
+    buffer = io.BytesIO()
+    with quiet_jit():
+        jit.save(graph, buffer)
+        buffer.seek(0)
+        return jit.load(buffer, map_location="cpu")

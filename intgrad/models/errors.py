@@ -1,0 +1,28 @@
+"""What torch's errors say, in a line, and what helps."""
+
+from __future__ import annotations
+
+import re
+
+RAISED = re.compile(r"\s*[\w.]*(Error|Exception): ")
+FUSED = re.compile(r"derivative for aten::\w*(multi_head_attention|transformer_encoder)")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the part of an error that says what went wrong, without the traceback in its text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    raised = [line for line in lines if RAISED.match(line)]
+    line = (raised[-1:] or lines or [type(error).__name__])[0]
+    return line + _remedy(str(error))
+
+
+def _remedy(text: str) -> str:
+    if FUSED.search(text):
+        return (
+            " (attention was traced under torch.no_grad(), as a fused operator that has no"
+            " derivative: trace it with torch.backends.mha.set_fastpath_enabled(False), or give"
+            " load_model the module itself)"
+        )
+    if "checkpoint" in text.lower() and "reentrant" in text.lower():
+        return " (torch.utils.checkpoint can be differentiated so only with use_reentrant=False)"
+    return ""

@@ -1,0 +1,153 @@
+"""The quickest way of running a model that gives what the model itself gives.
+
+Freezing and channels last are what makes a graph quick; there are graphs that they do not suit. So
+a model is run as it is, by eager autograd, on two pictures, and what is quicker must give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from ..images.arrays import Float32Array
+from .copying import copy_module
+from .eager import Affine, Eager
+from .errors import first_line
+from .model import Output, Precision
+from .tracing import UntraceableError
+
+SCORES_AGREE, GRADIENTS_AGREE = 1e-3, 0.05
+"""Relative. Rounding flips gates of ReLUs, which moves gradients by some 0.003."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What must be known of a torch model to run it."""
+
+    name: str
+    input_size: tuple[int, int]
+    channels: int
+    affine: Affine
+    are_probabilities: bool
+
+    @property
+    def output(self) -> Output:
+        """F that changes nothing of what the model returns."""
+        return "softmax" if self.are_probabilities else "logit"
+
+    def pictures(self) -> Float32Array:
+        """Return a random picture and a black one, where most paths start."""
+        shape = (*self.input_size, self.channels)
+        noise = np.random.default_rng(0).random(shape, np.float32) * 255
+        return np.stack([noise, np.zeros_like(noise)])
+
+
+class Truth:
+    """What a model gives by itself, for two pictures."""
+
+    def __init__(self, eager: Eager, kind: Kind) -> None:
+        self._kind = kind
+        self._pictures = kind.pictures()
+        targets = np.zeros(2, np.int64)
+        try:
+            eager.pairs_single = True
+            scores, gradients = eager(self._pictures, targets, kind.output)
+        except Exception:  # perhaps it takes one picture at a time; else this fails as well
+            eager.pairs_single = False
+            answers = [eager(self._pictures[[k]], targets[:1], kind.output) for k in range(2)]
+            scores, gradients = map(np.concatenate, zip(*answers, strict=True))
+        self.takes_batches = eager.pairs_single
+        self.place = eager.place
+        self._scores, self._gradients = scores, gradients
+
+    def agrees(self, handle: Any) -> bool:
+        """Say whether what the core gets from `handle` is the same."""
+        size = 2 if self.takes_batches else 1
+        scores = _core.scores(handle, self._pictures, self._kind.output, size, None)
+        gradients = _core.gradients(
+            handle, self._pictures[:1], np.zeros((1, 1), np.int64), self._kind.output, 1, None
+        )
+        return _close(scores, self._scores, SCORES_AGREE, np.inf) and _close(
+            gradients[:, 0], self._gradients[:1], GRADIENTS_AGREE, 2
+        )
+
+
+def _close(found: Float32Array, expected: Float32Array, tolerance: float, order: float) -> bool:
+    if found.shape != expected.shape:
+        return False
+    norm = np.linalg.norm(expected.ravel(), order)
+    return bool(np.linalg.norm((found - expected).ravel(), order) <= tolerance * norm + 1e-12)
+
+
+def load_graph(
+    torch_backend: Any, archive: bytes, kind: Kind, truth: Truth, place: str, device: str
+) -> tuple[Callable[..., Any], Any]:
+    """Return what makes handles of an archive, as load(device, precision, on_device), and one.
+
+    `place` is where the archive's scores are, as `find_scores` says.
+
+    Raises
+    ------
+    UntraceableError
+        If no way of running its graph gives what the model gives.
+    """
+    reason = ""
+    for channels_first in (False, True):
+
+        def load(
+            where: str, precision: Precision, on_device: bool, channels_first: bool = channels_first
+        ) -> Any:
+            pairs = channels_first and truth.takes_batches and where == "cpu"
+            return torch_backend.load(
+                archive,
+                where,
+                *kind.affine,
+                kind.are_probabilities,
+                precision,
+                on_device,
+                channels_first,
+                pairs,
+                place,
+            )
+
+        try:
+            handle = load(device, "ieee", False)
+            if truth.agrees(handle):
+                return load, handle
+            reason = "its graph gives other scores or gradients than itself"
+        except (ValueError, IndexError) as error:  # ModelError is one of them
+            reason = first_line(error)
+    raise UntraceableError(f"{kind.name} cannot be run as a frozen graph: {reason}")
+
+
+def load_eagerly(
+    module: Any, kind: Kind, truth: Truth, devices: list[str], precision: Precision
+) -> list[Any]:
+    """Return a handle on each device of a module that is run as it is."""
+    import torch
+
+    if precision == "tf32":
+        raise ValueError("precision='tf32' needs a model that can be traced, and this one cannot")
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+    def load(device: str, dtype: Any, channels_last: bool) -> Any:
+        eager = Eager(
+            copy_module(module),
+            kind.affine,
+            kind.are_probabilities,
+            device=device,
+            dtype=dtype,
+            channels_last=channels_last,
+        )
+        eager.pairs_single = truth.takes_batches and not channels_last and device == "cpu"
+        return _core.callable_model(eager, True)
+
+    try:
+        channels_last = truth.agrees(load(devices[0], torch.float32, True))
+    except Exception:  # whatever a module raises that wants its pictures otherwise
+        channels_last = False
+    return [load(device, dtype, channels_last) for device in devices]

@@ -1,0 +1,135 @@
+"""The scores in what a torch module returns, and F of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._core import ModelError
+from .model import Output
+
+WRAPPER = (
+    "class Scores(torch.nn.Module):\n"
+    "    def __init__(self, model): super().__init__(); self.model = model\n"
+    "    def forward(self, x): return {}"
+)
+"""What makes a model of one that returns something else; {} is an expression."""
+
+
+def find_scores(result: Any, count: int) -> tuple[Any, str]:
+    """Find the tensor of scores (n, K) in what a module returned for `count` images.
+
+    Takes a tensor; `.logits` or the entry "logits" of a dict, dataclass or named tuple; and the one
+    tensor of scores in a dict, dataclass, tuple or list.
+
+    Returns
+    -------
+    (torch.Tensor, str)
+        The scores in float32, and the key or index that they are at, "" for a tensor.
+
+    Raises
+    ------
+    ModelError
+        If there are none or several; the text holds the code that makes them one.
+    """
+    import torch
+
+    parts = _parts(result)
+    if parts is None:
+        scores, place = result, ""
+    elif isinstance(parts.get("logits"), torch.Tensor):
+        scores, place = parts["logits"], "logits"
+    else:
+        found = [key for key, part in parts.items() if _is_scores(part, count)]
+        if len(found) != 1:
+            raise ModelError(_say_ambiguous(result, parts))
+        scores, place = parts[found[0]], found[0]
+    _check_scores(scores, count)
+    if isinstance(result, tuple) and parts is not None:  # a graph knows its fields by number
+        place = str(list(parts).index(place))
+    return scores.float(), place
+
+
+def apply_output(scores: Any, are_probabilities: bool, output: Output) -> Any:
+    """Return F of every class: what `apply_output` of csrc/torch/torch_backend.cpp returns."""
+    import torch
+
+    if are_probabilities:
+        return torch.log(scores) if output == "log_softmax" else scores
+    if output == "softmax":
+        return torch.softmax(scores, 1)
+    if output == "log_softmax":
+        return torch.log_softmax(scores, 1)
+    return torch.sigmoid(scores) if output == "sigmoid" else scores
+
+
+def _parts(result: Any) -> dict[str, Any] | None:
+    """Return what a container holds, by name; None if it is no container."""
+    if hasattr(result, "keys") and hasattr(result, "__getitem__"):
+        return {str(key): result[key] for key in result.keys()}  # noqa: SIM118  (not only dicts)
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return dict(zip(result._fields, result, strict=True))
+    if isinstance(result, tuple | list):
+        return {str(index): part for index, part in enumerate(result)}
+    if hasattr(result, "__dataclass_fields__"):
+        return {name: getattr(result, name) for name in result.__dataclass_fields__}
+    return None
+
+
+def _is_scores(part: Any, count: int) -> bool:
+    import torch
+
+    return (
+        isinstance(part, torch.Tensor)
+        and part.is_floating_point()
+        and part.dim() == 2
+        and part.shape[0] == count
+    )
+
+
+def _check_scores(scores: Any, count: int) -> None:
+    import torch
+
+    if not isinstance(scores, torch.Tensor):
+        raise ModelError(f"the model must return one tensor of scores, got {type(scores).__name__}")
+    shape = tuple(scores.shape)
+    if scores.dim() != 2 or shape[0] != count or not shape[1]:
+        raise ModelError(
+            f"the model must return scores of shape ({count}, number of classes), got"
+            f" {shape}{_mend_shape(shape, count)}"
+        )
+    if not scores.is_floating_point():
+        raise ModelError(f"the model must return real scores, got {scores.dtype}")
+
+
+def _mend_shape(shape: tuple[int, ...], count: int) -> str:
+    """Return the remedy for a shape that has an obvious one."""
+    if not shape or shape[0] != count:
+        return ""
+    if len(shape) == 1:
+        remedy = "self.model(x).unsqueeze(1)"
+        why = "one number an image, as of a regression, is a score of one class"
+    elif len(shape) == 2:
+        return ""
+    else:
+        axes = tuple(range(2, len(shape)))
+        remedy = f"self.model(x).sum({axes})"
+        why = "scores of every pixel, as of a segmentation: sum those that you ask about"
+    return f" ({why}):\n{WRAPPER.format(remedy)}"
+
+
+def _say_ambiguous(result: Any, parts: dict[str, Any]) -> str:
+    held = ", ".join(f"{key}: {_describe(part)}" for key, part in parts.items())
+    place = next(iter(parts), "logits")
+    is_sequence = isinstance(result, tuple | list)
+    access = f"[{place}]" if is_sequence and place.isdigit() else f"[{place!r}]"
+    if (is_sequence and not place.isdigit()) or hasattr(result, "__dataclass_fields__"):
+        access = f".{place}"
+    return (
+        f"the model must return one tensor of scores, got a {type(result).__name__} of"
+        f" {len(parts)} ({held}); say which:\n{WRAPPER.format(f'self.model(x){access}')}"
+    )
+
+
+def _describe(part: Any) -> str:
+    shape = getattr(part, "shape", None)
+    return type(part).__name__ if shape is None else str(tuple(shape))

@@ -1,0 +1,138 @@
+"""Modules as TorchScript archives, and whether an archive can hold what a module does."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .._core import ModelError
+from ..images.arrays import Float32Array
+from .eager import Affine, plain_modes
+from .errors import first_line
+from .scores import find_scores
+from .torch_backend import quiet_jit
+
+# What makes a number or an array of Python's of a tensor's values. In eager mode sizes are numbers
+# already, so that only values pass here; a trace would keep what they were for its example.
+READS = ("_local_scalar_dense", "equal", "is_nonzero")
+ARRAYS = re.compile("Converting a tensor to a (NumPy array|Python list)")
+
+
+class UntraceableError(ModelError):
+    """A module that TorchScript cannot hold; it can still be explained by eager autograd."""
+
+
+def serialise(
+    module: Any, example: Float32Array, extra_files: dict[str, str] | None = None
+) -> bytes:
+    """Write a module as a TorchScript archive.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A copy of ours on the CPU, in float32.
+    example : numpy.ndarray
+        (1, C, H, W) float32, what the module takes; a trace may hold its size.
+    extra_files : dict
+        What else is put into the archive.
+
+    Raises
+    ------
+    UntraceableError
+        If TorchScript cannot hold the module, or would hold one choice of several that it makes by
+        its pixels.
+    """
+    import torch
+
+    jit: Any = torch.jit  # not typed
+    buffer = io.BytesIO()
+    try:
+        if not isinstance(module, torch.jit.ScriptModule):
+            module = _trace(_give_scores(module, example), example, type(module).__name__)
+        with quiet_jit():
+            jit.save(module, buffer, _extra_files=extra_files)
+    except UntraceableError:
+        raise
+    except Exception as error:  # the module's own, or torch's for what it cannot write
+        raise UntraceableError(
+            f"{type(module).__name__} cannot be traced: {first_line(error)}"
+        ) from error
+    return buffer.getvalue()
+
+
+def _give_scores(module: Any, example: Float32Array) -> Any:
+    """Return a module that returns a tensor of scores, where this one returns a container."""
+    import torch
+
+    with torch.no_grad():
+        _, place = find_scores(module(torch.from_numpy(example)), len(example))
+    if not place:
+        return module
+
+    class Scores(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = module
+
+        def forward(self, x: Any) -> Any:
+            return find_scores(self.model(x), len(x))[0]
+
+    return Scores()
+
+
+def _trace(module: Any, example: Float32Array, name: str) -> Any:
+    """Trace as a gradient is computed, or torch picks fused operators that have none."""
+    import torch
+
+    jit: Any = torch.jit  # not typed
+    with (
+        quiet_jit(),
+        warnings.catch_warnings(record=True) as said,
+        plain_modes(torch.device("cpu")),
+    ):
+        warnings.simplefilter("always", jit.TracerWarning)
+        points = torch.from_numpy(example)
+        with _watching_reads() as reads:
+            module(points.clone().requires_grad_())
+        traced = jit.trace(module, points.requires_grad_(), check_trace=False)
+    if reads or any(ARRAYS.search(str(each.message)) for each in said):
+        raise UntraceableError(
+            f"{name} makes Python numbers, branches or NumPy arrays of its pixels, of which a trace"
+            " would keep those of one picture"
+        )
+    return traced
+
+
+@contextmanager
+def _watching_reads() -> Iterator[list[str]]:
+    """Note which operators hand the values of tensors to Python."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    seen: list[str] = []
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            name = operator.overloadpacket.__name__
+            if name in READS:
+                seen.append(name)
+            return operator(*args, **(kwargs or {}))
+
+    with Watch():  # type: ignore[no-untyped-call]
+        yield seen
+
+
+def make_example(size: tuple[int, int], channels: int, affine: Affine) -> Float32Array:
+    """Return a random picture (1, C, H, W) as a module behind this preprocessing sees it."""
+    pixels = np.random.default_rng(1).random((1, channels, *size), np.float32) * 255
+    if not affine[0]:
+        return pixels
+    scale, offset = (np.asarray(part, np.float32).reshape(1, -1, 1, 1) for part in affine)
+    return np.asarray(pixels * scale + offset, np.float32)
