@@ -49,6 +49,11 @@ def check_archive(archive: bytes, name: str, sha256: str | None) -> dict[str, An
         raise ModelError(f"{name} is no TorchScript archive, or is damaged: {error}") from error
     if damaged is not None:
         raise ModelError(f"{name} is damaged: the checksum of {damaged!r} does not match")
+    if any(member.endswith("/archive_format") for member in members):
+        raise ModelError(
+            f"{name} was written by torch.export, and is no TorchScript archive: pass the module"
+            " that torch.export.load(path).module() gives"
+        )
     if not any(member.endswith("/constants.pkl") for member in members):
         raise ModelError(
             f"{name} is no TorchScript archive (torch.save was perhaps used to write it):"

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from .._core import ModelError
 from .eager import Affine, Eager
 from .errors import first_line
+from .facts import Facts
 
 COMMON = (3, 1, 4)
 """What every model is tried with, in this order."""
-FEW = range(2, 17)
 WANTS = re.compile(r"to have (\d+) channels")
 SIZES = re.compile(r"shape|size|dimension|cannot be multiplied", re.IGNORECASE)
 IN_PLACE = "leaf Variable that requires grad"
 
 
-def find_channels(
-    eager: Eager, module: Any, name: str, size: tuple[int, int], affine: Affine, told: int | None
-) -> int:
+def find_channels(eager: Eager, module: Any, facts: Facts, affine: Affine) -> int:
     """Return the number of channels that a module runs on.
 
     Raises
@@ -28,26 +27,23 @@ def find_channels(
     ModelError
         If it does not run; the text says what it ran into.
     """
-    failures: list[Exception] = []
-    candidates = _candidates(module, size, affine, told)
-    tried: set[int] = set()
-    while (channels := next((each for each in candidates if each not in tried), None)) is not None:
-        tried.add(channels)
+    failures: dict[int, Exception] = {}
+    candidates = _candidates(module, affine, facts.channels)
+    while (channels := next((n for n in candidates if n not in failures), None)) is not None:
         try:
-            eager.check_runs(channels, size)
+            eager.check_runs(channels, facts.input_size)
             return channels
         except Exception as error:  # a module's own, whatever it raises
-            failures.append(error)
-        wanted = WANTS.search(str(failures[-1]))
-        if wanted and told is None and int(wanted[1]) not in tried:
-            candidates = iter([int(wanted[1]), *candidates])
-    telling = [each for each in failures if not WANTS.search(str(each))]
-    raise _explain((telling or failures)[0], name, size) from failures[0]
+            failures[channels] = error
+            wanted = WANTS.search(str(error))
+        if wanted and facts.channels is None:
+            candidates = chain([int(wanted[1])], candidates)
+    telling = [error for error in failures.values() if not WANTS.search(str(error))]
+    first = (telling or list(failures.values()))[0]
+    raise _explain(first, facts, list(failures)) from first
 
 
-def _candidates(
-    module: Any, size: tuple[int, int], affine: Affine, told: int | None
-) -> Iterator[int]:
+def _candidates(module: Any, affine: Affine, told: int | None) -> Iterator[int]:
     if told is not None:
         yield told
         return
@@ -58,20 +54,21 @@ def _candidates(
     for parameter in module.parameters():
         if parameter.dim() == 4:
             yield parameter.shape[1]
-        elif parameter.dim() == 2 and parameter.shape[1] % (size[0] * size[1]) == 0:
-            yield max(parameter.shape[1] // (size[0] * size[1]), 1)
-        if parameter.dim() in (2, 4):
             return  # the first layer's: what follows has channels of its own
-    yield from FEW
 
 
-def _explain(error: Exception, name: str, size: tuple[int, int]) -> ModelError:
+def _explain(error: Exception, facts: Facts, tried: list[int]) -> ModelError:
     text = str(error) if isinstance(error, ModelError) else first_line(error)
     if IN_PLACE in text:
-        return ModelError(f"{name} changes its input in place: start it with x = x.clone()")
+        return ModelError(f"{facts.name} changes its input in place: start it with x = x.clone()")
     if isinstance(error, ModelError) and text.startswith("the model must"):
-        return ModelError(f"{name} cannot be explained: {text}")
-    doubt = "; is input_size right?" if SIZES.search(text) else ""
+        return ModelError(f"{facts.name} cannot be explained: {text}")
+    height, width = facts.input_size
+    doubt = ""
+    if SIZES.search(text):
+        counts = ", ".join(map(str, tried))
+        doubt = f"; is input_size right? It was tried with channels={counts}"
     return ModelError(
-        f"{name} does not run on an image of {size[0]} x {size[1]} (height x width{doubt}): {text}"
+        f"{facts.name} does not run on an image of {height} x {width} (height x width{doubt}):"
+        f" {text}"
     )

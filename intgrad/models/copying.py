@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from .torch_backend import quiet_jit
 
 
 def copy_module(module: Any) -> Any:
-    """Return a copy in evaluation mode, on the CPU, in float32, without gradients for parameters.
+    """Return a copy in evaluation mode, without gradients for parameters.
 
     Raises
     ------
@@ -50,6 +51,16 @@ def read_graph(archive: bytes, name: str) -> Any:
         raise ModelError(f"{name} cannot be read by torch: {first_line(error)}") from error
 
 
+def find_dtype(module: Any) -> Any:
+    """Return the dtype of a module's parameters, None for float32."""
+    import torch
+
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            return None if parameter.dtype == torch.float32 else parameter.dtype
+    return None
+
+
 def to_float(module: Any, device: Any, dtype: Any = None) -> Any:
     """Move a module, its real numbers to a dtype, float32 if None; complex ones stay complex."""
     import torch
@@ -72,7 +83,9 @@ def to_float(module: Any, device: Any, dtype: Any = None) -> Any:
 def _settle(module: Any) -> Any:
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return to_float(module.eval(), "cpu")
+    with contextlib.suppress(NotImplementedError):  # an exported program has one mode, its own
+        module.eval()
+    return module
 
 
 def _deep_copy(module: Any) -> Any:
@@ -115,6 +128,11 @@ def _stand_ins(module: Any) -> dict[int, Any]:
             except Exception:
                 kept[id(value)] = value
     return kept
+
+
+def holds_graph(module: Any) -> bool:
+    """Say whether a module is a ScriptModule or has one in it."""
+    return next(_graphs(module), None) is not None
 
 
 def _graphs(module: Any) -> Iterator[Any]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import _core
 from ..images.arrays import check_size
 from .archive import check_archive
-from .channels import find_channels
-from .copying import copy_module, read_graph, to_float
-from .eager import Affine, Eager
+from .copying import copy_module, holds_graph, read_graph, to_float
+from .eager import Affine
+from .facts import Facts, given_facts, read_facts
 from .model import OUTPUTS, Model, Output, Precision, check_int
-from .preprocessing import FORMS as PREPROCESS_FORMS
 from .preprocessing import check_preprocess
 from .probe import probe
-from .running import Kind, Truth, load_eagerly, load_graph
+from .reads import watching
+from .running import Kind, Truth, find_kind, load_eagerly, load_graph
 from .torch_backend import check_devices, import_backend, is_module
-from .tracing import UntraceableError, make_example, serialise
+from .tracing import PixelReadError, UntraceableError, make_example, serialise
 
 
 def load_model(
@@ -109,7 +109,7 @@ def load_model(
         raise ValueError(f"scores must be 'logits' or 'probabilities', got {scores!r}")
     if precision not in ("ieee", "tf32", "bfloat16"):
         raise ValueError(f"precision must be 'ieee', 'tf32' or 'bfloat16', got {precision!r}")
-    _check_not_keras(source)
+    _check_not_foreign(source)
     is_archive = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
     if not is_archive and not is_module(source):
         torch_only = {
@@ -132,17 +132,17 @@ def load_model(
     if is_archive:
         archive, name = _read(source)
         metadata = check_archive(archive, name, sha256)
-        facts = _archive_facts(metadata, name, preprocess, size, scores)
+        facts = read_facts(metadata, name, preprocess, size, scores)
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
         archive, name = None, f"the module {type(source).__name__}"
-        facts = _given_facts(name, preprocess, size, scores)
+        facts = given_facts(name, preprocess, size, scores)
     facts = facts.update(channels, multilabel)
     torch_backend = import_backend()
     devices = check_devices(device, precision)
-    found = _load_torch(torch_backend, source, archive, name, facts, affine, devices, precision)
-    findings = probe(found.handles[0], found.kind, facts.scores, facts.multilabel, precision)
+    found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
+    findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in found.remarks + findings.remarks:
         warnings.warn(text, stacklevel=2)
     model = Model(
@@ -167,6 +167,7 @@ class _Loaded:
 
     handles: list[Any]
     kind: Kind
+    takes_batches: bool
     remarks: list[str]
 
 
@@ -174,63 +175,43 @@ def _load_torch(
     torch_backend: Any,
     source: Any,
     archive: bytes | None,
-    name: str,
-    facts: _Facts,
+    facts: Facts,
     affine: Affine,
     devices: list[str],
     precision: Precision,
 ) -> _Loaded:
     """Load an archive, or a module if that is None, in the quickest way that gives its answers."""
-    module = copy_module(source) if archive is None else read_graph(archive, name)
-    are_probabilities = facts.scores == "probabilities"
-    eager = Eager(module, affine, are_probabilities, device=devices[0])
-    channels = find_channels(eager, module, name, facts.input_size, affine, facts.channels)
-    kind = Kind(name, facts.input_size, channels, affine, are_probabilities)
-    truth = Truth(eager, kind)
+
+    def read() -> Any:
+        return copy_module(source) if archive is None else read_graph(archive, facts.name)
+
+    eager, kind = find_kind(read, facts, affine, devices[0])
+    with watching() as seen:
+        eager.check_runs(kind.channels, facts.input_size)
+    # A trace reads its sizes as values; and a script keeps its branches.
+    truth = Truth(eager, kind, one_at_a_time=bool(seen) and not holds_graph(read()))
     try:
-        place = truth.place
-        if archive is None:
-            place = ""
-            archive = serialise(
-                to_float(module, "cpu"), make_example(facts.input_size, channels, affine)
-            )
-        load, handle = load_graph(torch_backend, archive, kind, truth, place, devices[0])
+        graph, place = archive, truth.place
+        if graph is None:
+            example = make_example(facts.input_size, kind.channels, affine)
+            graph, place = serialise(to_float(read(), "cpu"), example), ""
+        load, handle = load_graph(torch_backend, graph, kind, truth, place, devices[0])
     except UntraceableError as error:
+        if isinstance(error, PixelReadError):
+            truth = Truth(eager, kind, one_at_a_time=True)
         slow = f"{error}; eager autograd is used instead, which is slower"
-        return _Loaded(load_eagerly(module, kind, truth, devices, precision), kind, [slow])
+        handles = load_eagerly(read, kind, truth, devices, precision)
+        return _Loaded(handles, kind, truth.takes_batches, [slow])
     if (devices, precision) == (["cpu"], "ieee") and not _keeps_paths_on_device("cpu"):
-        return _Loaded([handle], kind, [])
+        return _Loaded([handle], kind, truth.takes_batches, [])
     del handle  # before the next, for the sake of memory
     handles = [load(each, precision, _keeps_paths_on_device(each)) for each in devices]
-    return _Loaded(handles, kind, [])
+    return _Loaded(handles, kind, truth.takes_batches, [])
 
 
 def _keeps_paths_on_device(device: str) -> bool:
     """Say whether sums along paths stay on the device; tests and benchmarks say otherwise."""
     return device.startswith("cuda")
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What must be known of a model, and is never guessed."""
-
-    input_size: tuple[int, int]
-    scores: str
-    labels: tuple[str, ...] | None = None
-    channels: int | None = None  # None: to be found
-    multilabel: bool | None = None  # the same
-
-    def update(self, channels: int | None, multilabel: bool | None) -> _Facts:
-        """Return these with what the user says, which must not contradict."""
-        for name, said in (("channels", channels), ("multilabel", multilabel)):
-            own = getattr(self, name)
-            if None not in (own, said) and own != said:
-                raise ValueError(f"the archive says {name}={own}, got {said}")
-        return replace(
-            self,
-            channels=self.channels if channels is None else channels,
-            multilabel=self.multilabel if multilabel is None else multilabel,
-        )
 
 
 def _check_labels(labels: Sequence[str]) -> tuple[str, ...]:
@@ -239,8 +220,12 @@ def _check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _check_not_keras(source: Any) -> None:
-    """Refuse a Keras model, which on some backends would pass for a module or a callable."""
+def _check_not_foreign(source: Any) -> None:
+    """Refuse what would pass for a module or a callable: Keras models, exported programs."""
+    if type(source).__name__ == "ExportedProgram":
+        raise TypeError(
+            "source is an exported program: pass the module that program.module() gives"
+        )
     if any(kind.__module__.partition(".")[0] == "keras" for kind in type(source).__mro__):
         raise TypeError(
             f"source is a Keras model, {type(source).__name__}:"
@@ -292,48 +277,3 @@ def _read(source: Any) -> tuple[bytes, str]:
         return bytes(source), "the archive"
     with open(source, "rb") as file:
         return file.read(), repr(os.fspath(source))
-
-
-def _archive_facts(
-    metadata: dict[str, Any] | None,
-    name: str,
-    preprocess: Any,
-    input_size: tuple[int, int] | None,
-    scores: str | None,
-) -> _Facts:
-    """Take the facts from the archive where it holds them; what is given must not contradict."""
-    if metadata is None:
-        return _given_facts(name, preprocess, input_size, scores)
-    if preprocess is not None:
-        raise ValueError(f"{name} preprocesses in its graph: leave out preprocess={preprocess!r}")
-    height, width = metadata["input_size"]
-    if input_size not in (None, (height, width)):
-        raise ValueError(f"{name} takes input_size={(height, width)}, got {input_size}")
-    if scores not in (None, metadata["scores"]):
-        raise ValueError(f"{name} gives scores={metadata['scores']!r}, got {scores!r}")
-    labels = metadata.get("labels")
-    return _Facts(
-        (height, width),
-        metadata["scores"],
-        tuple(labels) if labels else None,
-        metadata.get("channels"),
-        metadata.get("multilabel"),
-    )
-
-
-def _given_facts(
-    name: str, preprocess: Any, input_size: tuple[int, int] | None, scores: str | None
-) -> _Facts:
-    if preprocess is None or input_size is None or scores is None:
-        facts = {
-            f"preprocess={PREPROCESS_FORMS}": preprocess,
-            "input_size=(height, width)": input_size,
-            "scores='logits' | 'probabilities'": scores,
-        }
-        missing = [text for text, value in facts.items() if value is None]
-        raise ValueError(
-            f"{name} does not say how it is to be used, and a guess would be a silent wrong"
-            f" number: load_model needs {', '.join(missing)}. intgrad.save_model writes an archive"
-            " that says so itself"
-        )
-    return _Facts(input_size, scores)

@@ -23,9 +23,7 @@ class Findings:
     remarks: list[str]
 
 
-def probe(
-    handle: Any, kind: Kind, scores: str, multilabel: bool | None, precision: str
-) -> Findings:
+def probe(handle: Any, kind: Kind, takes_batches: bool, precision: str) -> Findings:
     """Run two random images, together twice and each alone, and the gradient of one.
 
     Raises
@@ -35,7 +33,8 @@ def probe(
     ValueError
         If `scores` or `multilabel` is not what it gives.
     """
-    name, output = kind.name, kind.output
+    facts, output = kind.facts, kind.output
+    name, scores, multilabel = facts.name, facts.scores, facts.multilabel
     tolerance = 0.05 if precision == "bfloat16" else 1e-3
 
     def run(batch: Float32Array) -> Float32Array:
@@ -44,16 +43,18 @@ def probe(
     def run_each(batch: Float32Array) -> Float32Array:
         return np.concatenate([run(batch[:1]), run(batch[1:])])
 
-    shape = (2, *kind.input_size, kind.channels)
+    shape = (2, *facts.input_size, kind.channels)
     pixels = np.random.default_rng(0).random(shape, np.float32) * 255
     before = pixels.copy()
     alone = run_each(pixels)
     if not np.array_equal(pixels, before):
         raise ModelError(f"{name} changes its input in place: start it with x = x.clone()")
-    try:
-        together, takes_batches = run(pixels), True
-    except Exception:
-        together, takes_batches = alone, False
+    together = alone
+    if takes_batches:
+        try:
+            together = run(pixels)
+        except Exception:
+            takes_batches = False
     again = run(pixels) if takes_batches else run_each(pixels)
     if not _agree(together, again, tolerance):
         raise ModelError(

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._core import ModelError
 from ..images.arrays import Float32Array
-from .copying import copy_module
+from .channels import find_channels
+from .copying import find_dtype
 from .eager import Affine, Eager
 from .errors import first_line
+from .facts import Facts
 from .model import Output, Precision
 from .tracing import UntraceableError
 
@@ -26,43 +29,72 @@ SCORES_AGREE, GRADIENTS_AGREE = 1e-3, 0.05
 
 @dataclass(frozen=True)
 class Kind:
-    """What must be known of a torch model to run it."""
+    """What a torch model is run with."""
 
-    name: str
-    input_size: tuple[int, int]
+    facts: Facts
     channels: int
     affine: Affine
-    are_probabilities: bool
+    dtype: Any = None  # what the module itself computes in, where it cannot in float32
 
     @property
     def output(self) -> Output:
         """F that changes nothing of what the model returns."""
-        return "softmax" if self.are_probabilities else "logit"
+        return "softmax" if self.facts.are_probabilities else "logit"
 
     def pictures(self) -> Float32Array:
         """Return a random picture and a black one, where most paths start."""
-        shape = (*self.input_size, self.channels)
+        shape = (*self.facts.input_size, self.channels)
         noise = np.random.default_rng(0).random(shape, np.float32) * 255
         return np.stack([noise, np.zeros_like(noise)])
+
+
+def find_kind(
+    read: Callable[[], Any], facts: Facts, affine: Affine, device: str
+) -> tuple[Eager, Kind]:
+    """Run a module by eager autograd, in float32, or in its own type where it does not run so.
+
+    Raises
+    ------
+    ModelError
+        If it does not run; the text says why.
+    """
+    failure: ModelError | None = None
+    own = find_dtype(read())
+    for dtype in (None,) if own is None else (None, own):
+        module = read()
+        eager = Eager(module, affine, facts.are_probabilities, device=device, dtype=dtype)
+        try:
+            channels = find_channels(eager, module, facts, affine)
+        except ModelError as error:
+            failure = failure or error
+        else:
+            return eager, Kind(facts, channels, affine, dtype)
+    assert failure is not None
+    raise failure
 
 
 class Truth:
     """What a model gives by itself, for two pictures."""
 
-    def __init__(self, eager: Eager, kind: Kind) -> None:
+    def __init__(self, eager: Eager, kind: Kind, one_at_a_time: bool) -> None:
         self._kind = kind
         self._pictures = kind.pictures()
-        targets = np.zeros(2, np.int64)
+        eager.pairs_single = self.takes_batches = not one_at_a_time
         try:
-            eager.pairs_single = True
-            scores, gradients = eager(self._pictures, targets, kind.output)
-        except Exception:  # perhaps it takes one picture at a time; else this fails as well
-            eager.pairs_single = False
-            answers = [eager(self._pictures[[k]], targets[:1], kind.output) for k in range(2)]
-            scores, gradients = map(np.concatenate, zip(*answers, strict=True))
-        self.takes_batches = eager.pairs_single
+            answer = self._run(eager)
+        except ModelError:  # perhaps it takes one picture at a time; else this fails as well
+            eager.pairs_single = self.takes_batches = False
+            answer = self._run(eager)
         self.place = eager.place
-        self._scores, self._gradients = scores, gradients
+        self._scores, self._gradients = answer
+
+    def _run(self, eager: Eager) -> tuple[Float32Array, Float32Array]:
+        targets = np.zeros(2, np.int64)
+        if self.takes_batches:
+            return eager(self._pictures, targets, self._kind.output)
+        singles = [eager(self._pictures[[k]], targets[:1], self._kind.output) for k in range(2)]
+        scores, gradients = (np.concatenate(parts) for parts in zip(*singles, strict=True))
+        return scores, gradients
 
     def agrees(self, handle: Any) -> bool:
         """Say whether what the core gets from `handle` is the same."""
@@ -106,7 +138,7 @@ def load_graph(
                 archive,
                 where,
                 *kind.affine,
-                kind.are_probabilities,
+                kind.facts.are_probabilities,
                 precision,
                 on_device,
                 channels_first,
@@ -121,24 +153,25 @@ def load_graph(
             reason = "its graph gives other scores or gradients than itself"
         except (ValueError, IndexError) as error:  # ModelError is one of them
             reason = first_line(error)
-    raise UntraceableError(f"{kind.name} cannot be run as a frozen graph: {reason}")
+    raise UntraceableError(f"{kind.facts.name} cannot be run as a frozen graph: {reason}")
 
 
 def load_eagerly(
-    module: Any, kind: Kind, truth: Truth, devices: list[str], precision: Precision
+    read: Callable[[], Any], kind: Kind, truth: Truth, devices: list[str], precision: Precision
 ) -> list[Any]:
     """Return a handle on each device of a module that is run as it is."""
     import torch
 
     if precision == "tf32":
         raise ValueError("precision='tf32' needs a model that can be traced, and this one cannot")
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    exact = kind.dtype or torch.float32
+    dtype = torch.bfloat16 if precision == "bfloat16" else exact
 
     def load(device: str, dtype: Any, channels_last: bool) -> Any:
         eager = Eager(
-            copy_module(module),
+            read(),
             kind.affine,
-            kind.are_probabilities,
+            kind.facts.are_probabilities,
             device=device,
             dtype=dtype,
             channels_last=channels_last,
@@ -147,7 +180,7 @@ def load_eagerly(
         return _core.callable_model(eager, True)
 
     try:
-        channels_last = truth.agrees(load(devices[0], torch.float32, True))
+        channels_last = truth.agrees(load(devices[0], exact, True))
     except Exception:  # whatever a module raises that wants its pictures otherwise
         channels_last = False
     return [load(device, dtype, channels_last) for device in devices]

@@ -12,12 +12,12 @@ from .._core import ModelError
 from .._files import write_whole
 from ..images.arrays import check_size
 from .archive import METADATA
-from .channels import find_channels
-from .copying import copy_module
-from .eager import Affine, Eager
+from .copying import copy_module, to_float
+from .eager import Affine
+from .facts import Facts
 from .loading import load_model
 from .preprocessing import check_preprocess
-from .running import Kind, Truth
+from .running import Truth, find_kind
 from .torch_backend import is_module
 from .tracing import make_example, serialise
 
@@ -64,24 +64,25 @@ def save_model(
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     size = check_size(input_size, "input_size")
     affine = check_preprocess(preprocess)
+    if len(affine[0]) > 1:
+        channels = len(affine[0]) if channels is None else channels
     name = f"the module {type(module).__name__}"
-    twin = copy_module(_with_preprocessing(module, affine))
-    eager = Eager(twin, ([], []), scores == "probabilities")
-    channels = find_channels(eager, twin, name, size, affine, channels)
+    facts = Facts(name, size, scores, None, channels, multilabel)
+    wrapped = _with_preprocessing(module, affine)
+    eager, kind = find_kind(lambda: copy_module(wrapped), facts, ([], []), "cpu")
     metadata = {
         "format": 1,
         "architecture": type(module).__name__,
         "input_size": list(size),
-        "channels": channels,
+        "channels": kind.channels,
         "scores": scores,
         "multilabel": multilabel,
         "preprocess": dict(zip(("scale", "offset"), affine, strict=True)),
         "labels": None if labels is None else list(labels),
     }
-    archive = make_archive(twin, size, metadata)
-    truth = Truth(eager, Kind(name, size, channels, ([], []), scores == "probabilities"))
+    archive = make_archive(wrapped, size, metadata)
     model = load_model(archive, device="cpu")
-    if not truth.agrees(model._handle):
+    if not Truth(eager, kind, not model._takes_batches).agrees(model._handle):
         raise ModelError(
             f"a trace of {name} gives other scores or gradients than the module: it cannot be"
             " saved, but load_model(module) explains it"
@@ -92,7 +93,9 @@ def save_model(
 def make_archive(module: Any, size: tuple[int, int], metadata: Mapping[str, Any]) -> bytes:
     """Return a module from pixels to scores as an archive with `intgrad.json`."""
     example = make_example(size, metadata["channels"], ([], []))
-    return serialise(copy_module(module), example, {METADATA: json.dumps(metadata)})
+    return serialise(
+        to_float(copy_module(module), "cpu"), example, {METADATA: json.dumps(metadata)}
+    )
 
 
 def write_archive(destination: Path, archive: bytes) -> None:
@@ -120,4 +123,4 @@ def _with_preprocessing(module: Any, affine: Affine) -> Any:
             return self.network(pixels * self.scale + self.offset)
 
     OnPixels.__name__ = type(module).__name__  # what errors call it
-    return OnPixels().train(module.training)
+    return OnPixels()

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from .._core import ModelError
 from ..images.arrays import Float32Array
+from . import reads
+from .copying import holds_graph
 from .eager import Affine, plain_modes
 from .errors import first_line
 from .scores import find_scores
 from .torch_backend import quiet_jit
 
-# What makes a number or an array of Python's of a tensor's values. In eager mode sizes are numbers
-# already, so that only values pass here; a trace would keep what they were for its example.
-READS = ("_local_scalar_dense", "equal", "is_nonzero")
-ARRAYS = re.compile("Converting a tensor to a (NumPy array|Python list)")
-
 
 class UntraceableError(ModelError):
     """A module that TorchScript cannot hold; it can still be explained by eager autograd."""
+
+
+class PixelReadError(UntraceableError):
+    """A module that makes Python numbers, branches or arrays of its pixels."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} makes Python numbers, branches or NumPy arrays of its pixels, of which a trace"
+            " would keep those of one picture"
+        )
 
 
 def serialise(
@@ -70,7 +74,7 @@ def _give_scores(module: Any, example: Float32Array) -> Any:
     """Return a module that returns a tensor of scores, where this one returns a container."""
     import torch
 
-    with torch.no_grad():
+    with plain_modes(torch.device("cpu")):
         _, place = find_scores(module(torch.from_numpy(example)), len(example))
     if not place:
         return module
@@ -98,35 +102,14 @@ def _trace(module: Any, example: Float32Array, name: str) -> Any:
     ):
         warnings.simplefilter("always", jit.TracerWarning)
         points = torch.from_numpy(example)
-        with _watching_reads() as reads:
+        with reads.watching() as seen:
             module(points.clone().requires_grad_())
+        if seen and not holds_graph(module):
+            raise PixelReadError(name)
         traced = jit.trace(module, points.requires_grad_(), check_trace=False)
-    if reads or any(ARRAYS.search(str(each.message)) for each in said):
-        raise UntraceableError(
-            f"{name} makes Python numbers, branches or NumPy arrays of its pixels, of which a trace"
-            " would keep those of one picture"
-        )
+    if reads.are_told(said):
+        raise PixelReadError(name)
     return traced
-
-
-@contextmanager
-def _watching_reads() -> Iterator[list[str]]:
-    """Note which operators hand the values of tensors to Python."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    seen: list[str] = []
-
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(
-            self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            name = operator.overloadpacket.__name__
-            if name in READS:
-                seen.append(name)
-            return operator(*args, **(kwargs or {}))
-
-    with Watch():  # type: ignore[no-untyped-call]
-        yield seen
 
 
 def make_example(size: tuple[int, int], channels: int, affine: Affine) -> Float32Array:

@@ -51,7 +51,7 @@ class Untraceable(nn.Module):
         (Smooth, {"scores": "wrong"}, ValueError, "makes no sense|scores must be"),
         (Smooth, {"input_size": (0, 5)}, ValueError, "must be positive"),
         (Smooth, {"preprocess": "wrong"}, ValueError, "preprocess must be"),
-        (Untraceable, {}, intgrad.ModelError, "Untraceable cannot be traced.*never"),
+        (Untraceable, {}, intgrad.ModelError, "Untraceable does not run on an image.*never"),
         (lambda: 3, {}, TypeError, "must be a torch.nn.Module, got int"),
     ],
 )
