@@ -155,7 +155,9 @@ class AttributionInfo:
             else "error of the attributions unknown",
         ]
         if self.unattributable > NOTABLE:
-            parts.append(f"nothing for {_percent(self.unattributable)} that equal the baseline")
+            parts.append(
+                f"{_percent(self.unattributable)} of the pixels equal the baseline and get nothing"
+            )
         return ", ".join(parts)
 
     def _name(self) -> str:
@@ -185,9 +187,10 @@ class AttributionInfo:
     def _explain_delta(self) -> str:
         change = self.score - self.baseline_score
         share = f", {_percent(abs(self.delta / change))} of the score's change" if change else ""
+        instead = ": go by the estimated error" if math.isfinite(self.error) else ""
         return (
-            f"{self.delta:+.3g}{share}; errors of many pixels cancel or pile up in it, so go by the"
-            " estimated error"
+            f"{self.delta:+.3g}{share}, a poor guide, because errors of many pixels cancel or pile"
+            f" up in it{instead}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,6 +15,8 @@ def check_many(images: Any) -> None:
     """Raise a TypeError or ValueError if `images` is one image, or nothing to iterate over."""
     if isinstance(images, str | bytes | os.PathLike):
         raise TypeError(f"images must be an iterable of images, got {images!r}: {FROM_PATHS}")
+    if isinstance(images, Mapping):
+        raise TypeError("images must be an iterable of images, got a dict: images.values()")
     if not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
         raise TypeError(f"images must be an iterable of images, got {type(images).__name__}")
     if len(_shape(images)) == 3:
@@ -29,7 +31,8 @@ def check_one(item: Any) -> None:
     if isinstance(item, str | bytes | os.PathLike):
         raise TypeError(f"must be an image, got {item!r}: {FROM_PATHS}")
     if isinstance(item, Mapping):
-        key = next((key for key in IMAGE_KEYS if key in item), "image")
+        known = [key for key in IMAGE_KEYS if key in item]
+        key = next(iter([*known, *(key for key in item if _is_picture(item[key]))]), "image")
         line = _line("item", f"item[{key!r}]", item.get(key))
         raise TypeError(f"must be an image, got a dict of {', '.join(map(repr, item))}: {line}")
     if isinstance(item, list | tuple) and any(map(_is_picture, item)):
