@@ -73,7 +73,8 @@ def iter_integrated_gradients(
     Warns
     -----
     UserWarning
-        As `integrated_gradients`, but of each kind once, at the first image that it concerns.
+        As `integrated_gradients`; of each kind but images that seem to be no pixels once, at the
+        first image that it concerns.
     """
     chosen = complete(iter_integrated_gradients, options)
     plan = Plan.check(model, chosen, return_info=True)
