@@ -10,11 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images.arrays import Float32Array, to_float32, to_real_array
+from .remarks import Remarks
 
 CONSTANTS = {"black": 0.0, "white": 255.0, "gray": 127.5}
 NAMES = (*CONSTANTS, "mean", "blur", "uniform")
 BLUR_SIGMA = 1 / 15
 """Standard deviation of `"blur"`, as a fraction of the image's longer side (20 pixels in 299)."""
+
+
+EQUAL = 2.0
+"""How far apart, of 255, values are that pictures show as one."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,18 @@ class Baselines:
     seed: int | None = None
 
 
-def make_baselines(baseline: Any, images: Float32Array, seed: int | None) -> Baselines:
+def make_baselines(
+    baseline: Any, images: Float32Array, seed: int | None, remarks: Remarks, *, each: bool = True
+) -> Baselines:
     """Make the baselines that `integrated_gradients` was asked for.
+
+    `each` says whether every image may be given its own.
 
     Raises
     ------
     TypeError, ValueError
-        If `baseline` is no name, number or array of the images' shape.
+        If `baseline` is no name, number or array of the images' shape, or may be a stack as well
+        as one for each image.
     """
     shape = images.shape[1:]
     if isinstance(baseline, UniformDraws):
@@ -61,15 +71,85 @@ def make_baselines(baseline: Any, images: Float32Array, seed: int | None) -> Bas
         return _named(baseline, images, seed)
     array = to_real_array(baseline, "baseline")
     if array.ndim == 0:
-        return Baselines(np.full((1, 1, *shape), array, np.float32), f"{array}")
-    if array.shape[-3:] != shape or array.ndim not in (3, 4) or array.shape[0] == 0:
+        name, pixels = f"{array}", np.full((1, 1, *shape), array, np.float32)
+    else:
+        _check_shape(array.shape, images.shape, each)
+        pixels = to_float32(array.reshape((1,) * (5 - array.ndim) + array.shape))
+        is_stack = array.ndim == 4 or pixels.shape[1] > 1
+        name = f"stack of {pixels.shape[1]}" if is_stack else "array"
+    _doubt_pixels(pixels, array.dtype.kind == "f", images, remarks)
+    return Baselines(pixels, name)
+
+
+def _check_shape(shape: tuple[int, ...], images: tuple[int, ...], each: bool) -> None:
+    """Raise a ValueError if an array of this shape is no baseline of the images (N, H, W, C)."""
+    count, image = images[0], images[1:]
+    if shape[-3:] != image or not 3 <= len(shape) <= 5 or 0 in shape:
         raise ValueError(
-            f"baseline must have the shape of an image, {shape}, or be a stack"
-            f" (M, {', '.join(map(str, shape))}), got shape {array.shape}"
+            f"baseline must have the shape of an image, {image}, or be a stack"
+            f" (M, {', '.join(map(str, image))}), got shape {shape}"
         )
-    if array.ndim == 3:
-        return Baselines(to_float32(array)[np.newaxis, np.newaxis], "array")
-    return Baselines(to_float32(array)[np.newaxis], f"stack of {len(array)}")
+    if len(shape) == 4 and each and shape[0] == count > 1:
+        raise ValueError(
+            f"baseline of shape {shape} with {count} images may be one for each image, or a stack"
+            " over which every image's attributions are averaged: give baseline[:, None] for one"
+            f" each (shape {(count, 1, *image)}), baseline[None] for the stack"
+            f" (shape {(1, *shape)})"
+        )
+    if len(shape) == 5 and shape[0] != 1 and not (each and shape[0] == count):
+        raise ValueError(
+            f"baseline of shape {shape} is of {shape[0]} images, one or a stack for each, but"
+            + (
+                f" there are {count} images: give the same number, or (1, M, H, W, C) for all"
+                if each
+                else " images that come one by one share theirs: give (H, W, C) or a stack"
+                " (M, H, W, C), or call integrated_gradients with a batch"
+            )
+        )
+
+
+def _doubt_pixels(
+    baseline: Float32Array, is_float: bool, images: Float32Array, remarks: Remarks
+) -> None:
+    """Warn of a baseline that was scaled or normalised, where the images were not."""
+    low, high = baseline.min(), baseline.max()
+    is_scaled = is_float and low >= 0 and 0 < high <= 1
+    if not np.isfinite([low, high]).all() or (low >= 0 and high <= 255 and not is_scaled):
+        return  # where it is not finite, the core says
+    if images.min() < 0 or not 1 < images.max() <= 255:
+        return
+    advice = "255 * baseline" if is_scaled else "it as it was before it was normalised"
+    remarks.make(
+        "baseline",
+        f"the baseline's values lie in {low:.4g}..{high:.4g}, and the images' are pixels in 0..255:"
+        f" pass {advice}",
+    )
+
+
+def share_equal(images: Float32Array, baselines: Float32Array) -> npt.NDArray[np.float64]:
+    """Return the share of each image's pixels that equal their baselines, and so get nothing.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        (N, H, W, C).
+    baselines : numpy.ndarray
+        (N, M, H, W, C), or (1, M, H, W, C) for all. A pixel has to equal all M.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,), 0 to 1.
+    """
+    shares = np.zeros(len(images))
+    for k, image in enumerate(images):
+        equal = np.ones(image.shape[:2], np.bool_)
+        for baseline in baselines[k if len(baselines) > 1 else 0]:
+            equal &= (abs(image - baseline) <= EQUAL).all(axis=-1)
+            if not equal.any():
+                break
+        shares[k] = equal.mean()
+    return shares
 
 
 def _named(name: str, images: Float32Array, seed: int | None) -> Baselines:

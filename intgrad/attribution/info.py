@@ -14,8 +14,12 @@ import numpy.typing as npt
 from .._version import __version__
 from ..images.arrays import Float32Array
 from ..models.model import Model, Output
-from .baselines import Baselines
-from .plan import Rule
+from ..models.targets import Targets
+from .baselines import Baselines, share_equal
+from .plan import Plan, Rule, has_error_bars
+
+NOTABLE = 0.05
+"""A share of pixels that can get nothing which is worth a word."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,14 +32,20 @@ class AttributionInfo:
     ----------
     target : int
         The class that was explained.
+    label : str or None
+        Its name, if the model has labels.
     score, baseline_score : float
         F at the image and at the baseline (the mean over several).
     delta : float
-        Completeness gap: the sum of the attributions less (score - baseline_score). It says
-        little of the attributions' error, which may be far smaller or larger.
+        Completeness gap: the sum of the attributions less (score - baseline_score). One number, in
+        which errors of many pixels cancel or pile up: it says little of the attributions' error,
+        and may be far larger or smaller. Go by `error`.
     error : float
-        Estimated error. For baselines drawn at random, the root sum of squares of the two
-        below; else the quadrature error, because the given baselines are what was asked for.
+        Estimated error: how far the attributions may be from those of infinitely many steps. For
+        baselines drawn at random, the root sum of squares of the two below; else the quadrature
+        error, because the given baselines are what was asked for. NaN where it is unknown: for
+        rules without an estimate, and where the attributions explain nothing (all of them 0, or
+        hardly any of the score's change), of which a warning says more.
     quadrature_error : float
         ||T - T_half|| / sqrt(3) / ||T||, where T_half is the trapezoid on every other node; NaN
         for other rules and for fewer than 2 steps.
@@ -49,6 +59,9 @@ class AttributionInfo:
     gradient : numpy.ndarray or None
         The plain gradient at the image, in the attributions' shape, score units per pixel value;
         with `gradient=True`.
+    unattributable : float
+        The share of the image's pixels that equal the baseline (all baselines; within 2 of 255)
+        and can get nothing, whatever they show: dark ones from black.
     evaluations : int
         Points at which the gradient was evaluated, over all baselines.
     alphas : numpy.ndarray or tuple of numpy.ndarray
@@ -69,6 +82,7 @@ class AttributionInfo:
     """
 
     target: int
+    label: str | None
     score: float
     baseline_score: float
     delta: float
@@ -78,6 +92,7 @@ class AttributionInfo:
     error_map: Float32Array | None
     pixel_error_map: Float32Array | None
     gradient: Float32Array | None
+    unattributable: float
     evaluations: int
     alphas: npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], ...]
     rule: Rule
@@ -108,6 +123,77 @@ class AttributionInfo:
         ]
         return f"AttributionInfo({', '.join(told)})"
 
+    def summary(self) -> str:
+        """Say in a few lines what was explained, how far it may be off, and what that means."""
+        lines = [
+            f"{self._name()}: {self.output} {self.score:.4g} at the image,"
+            f" {self.baseline_score:.4g} on {self._baseline_name()}",
+            f"estimated error: {self._explain_error()}",
+            f"completeness gap: {self._explain_delta()}",
+        ]
+        if self.unattributable > NOTABLE:
+            lines.append(
+                f"{_percent(self.unattributable)} of the pixels equal the baseline, and get nothing"
+                " whatever they show: see what another baseline says"
+            )
+        return "\n".join(lines)
+
+    def caption(self, probability: float | None = None) -> str:
+        """Say in a line what a picture of the attributions shows.
+
+        Parameters
+        ----------
+        probability : float, optional
+            Of the class, to be told beside its name; `model.predict(image)[info.target]`.
+        """
+        name = self._name()
+        parts = [
+            name if probability is None else f"{name} {_percent(probability)}",
+            f"{self.output} {self.score:.3g} here",
+            f"{self.baseline_score:.3g} on {self._baseline_name()}",
+            f"attributions off by about {_percent(self.error)}"
+            if math.isfinite(self.error)
+            else "error of the attributions unknown",
+        ]
+        if self.unattributable > NOTABLE:
+            parts.append(
+                f"{_percent(self.unattributable)} of the pixels equal the baseline and get nothing"
+            )
+        return ", ".join(parts)
+
+    def _name(self) -> str:
+        return f"class {self.target}" if self.label is None else self.label
+
+    def _baseline_name(self) -> str:
+        kind, _, count = self.baseline.rpartition(" ")
+        if kind == "stack of":
+            return f"the mean of {count} given baselines"
+        if kind == "uniform x":
+            return "a random baseline" if count == "1" else f"the mean of {count} random baselines"
+        return "the given baseline" if count == "array" else f"the {self.baseline} baseline"
+
+    def _explain_error(self) -> str:
+        if not has_error_bars(self.rule, self.steps, self.tolerance):
+            return "unknown; only the trapezoid, of 2 steps or more, comes with an estimate"
+        if math.isnan(self.error):
+            return "unknown; the attributions explain nothing of the score"
+        if math.isinf(self.error):
+            return "unknown; the attributions are 0, but with fewer points they were not"
+        draws = " and drawing few baselines" if self.error > self.quadrature_error else ""
+        return (
+            f"{_percent(self.error)}, what stopping at {self.evaluations} points{draws} makes of"
+            " the attributions (norm of the error over theirs)"
+        )
+
+    def _explain_delta(self) -> str:
+        change = self.score - self.baseline_score
+        share = f", {_percent(abs(self.delta / change))} of the score's change" if change else ""
+        instead = ": go by the estimated error" if math.isfinite(self.error) else ""
+        return (
+            f"{self.delta:+.3g}{share}, a poor guide, because errors of many pixels cancel or pile"
+            f" up in it{instead}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return a dict that `json.dumps` takes: NaN and inf become None.
 
@@ -129,19 +215,53 @@ class AttributionInfo:
 Infos = AttributionInfo | list[AttributionInfo] | list[list[AttributionInfo]]
 
 
-def make_info(
+def make_infos(
+    model: Model,
     result: dict[str, Any],
-    cell: tuple[int, int],
-    target: int,
+    images: Float32Array,
+    targets: Targets,
     baselines: Baselines,
-    nodes: dict[str, Any],
-    common: dict[str, Any],
-) -> AttributionInfo:
-    """Make the info of image and target `cell` from what the core returned.
+    plan: Plan,
+    seconds: float,
+) -> list[list[AttributionInfo]]:
+    """Make the info of every image and target: N lists of T."""
+    common = {
+        "rule": plan.rule,
+        "tolerance": plan.tolerance,
+        "output": plan.output,
+        "baseline": baselines.name,
+        "batch_size": result["batch_size"],
+        "precision": model.precision,
+        "device": model.device,
+        "seed": baselines.seed,
+        "seconds": seconds,
+        "versions": versions(model),
+    }
+    shares = share_equal(images, baselines.pixels)
+    nodes = _list_nodes(result, baselines, plan)
+    return [
+        [
+            AttributionInfo(
+                target=int(target),
+                label=_label(model, int(target)),
+                unattributable=float(shares[i]),
+                **_numbers(result, (i, t), baselines.is_sample),
+                **nodes[i],
+                **common,
+            )
+            for t, target in enumerate(row)
+        ]
+        for i, row in enumerate(targets)
+    ]
 
-    `nodes` holds the fields that say where its gradients were evaluated, `common` those that all
-    images share.
-    """
+
+def _label(model: Model, target: int) -> str | None:
+    # Nobody may have counted the labels of a callable yet.
+    return model.labels[target] if model.labels and target < len(model.labels) else None
+
+
+def _numbers(result: dict[str, Any], cell: tuple[int, int], is_sample: bool) -> dict[str, Any]:
+    """Return the fields that the core found for image and target `cell`."""
     score, baseline_score, total, quadrature_error, baseline_error = (
         float(result[name][cell])
         for name in ("scores", "baseline_scores", "sums", "quadrature_error", "baseline_error")
@@ -150,21 +270,41 @@ def make_info(
         None if result[name] is None else result[name][cell]
         for name in ("error_map", "pixel_error_map", "gradients")
     )
-    has_draws = baselines.is_sample and not math.isnan(baseline_error)
-    return AttributionInfo(
-        target=target,
-        score=score,
-        baseline_score=baseline_score,
-        delta=total - (score - baseline_score),
-        error=math.hypot(quadrature_error, baseline_error) if has_draws else quadrature_error,
-        quadrature_error=quadrature_error,
-        baseline_error=baseline_error,
-        error_map=error_map,
-        pixel_error_map=pixel_error_map,
-        gradient=gradient,
-        **nodes,
-        **common,
-    )
+    has_draws = is_sample and not math.isnan(baseline_error)
+    return {
+        "score": score,
+        "baseline_score": baseline_score,
+        "delta": total - (score - baseline_score),
+        "error": math.hypot(quadrature_error, baseline_error) if has_draws else quadrature_error,
+        "quadrature_error": quadrature_error,
+        "baseline_error": baseline_error,
+        "error_map": error_map,
+        "pixel_error_map": pixel_error_map,
+        "gradient": gradient,
+    }
+
+
+def _list_nodes(result: dict[str, Any], baselines: Baselines, plan: Plan) -> list[dict[str, Any]]:
+    """Say of each image where its gradients were evaluated."""
+    count = baselines.pixels.shape[1]
+    if plan.tolerance is None:
+        alphas = plan.nodes()[0]
+        alphas.setflags(write=False)
+        fixed = {"evaluations": count * len(alphas), "alphas": alphas, "steps": plan.steps}
+        return [fixed] * len(result["scores"])
+    nodes = []
+    for row, counts in zip(result["alphas"], result["node_counts"], strict=True):
+        evaluations = int(counts.sum())
+        paths = np.split(row[:evaluations].copy(), np.cumsum(counts)[:-1])
+        for path in paths:
+            path.setflags(write=False)
+        alphas = paths[0] if count == 1 else tuple(paths)
+        nodes.append({"evaluations": evaluations, "alphas": alphas, "steps": evaluations - count})
+    return nodes
+
+
+def _percent(share: float) -> str:
+    return "less than 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def versions(model: Model) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,7 +30,7 @@ def has_error_bars(rule: str, steps: int, tolerance: float | None) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """Options of `integrated_gradients`: where gradients are computed, and what of them is kept."""
+    """Where gradients are computed, and what of them is kept."""
 
     rule: Rule
     steps: int
@@ -41,21 +42,25 @@ class Plan:
     gradient: bool
 
     @classmethod
-    def check(cls, model: Any, *, return_info: bool, **options: Any) -> Plan:
-        """Make a plan for a model, or raise the TypeError or ValueError that says what is wrong."""
+    def check(cls, model: Any, options: Mapping[str, Any], *, return_info: bool) -> Plan:
+        """Make a plan for a model, or raise the TypeError or ValueError that says what is wrong.
+
+        `options` holds all `Options`; which of them concern it, the fields say.
+        """
         if not isinstance(model, Model):
             raise TypeError(
                 f"model must be an intgrad.Model, got {type(model).__name__}:"
                 " intgrad.load_model(...)"
             )
-        options["steps"] = _check_steps(options["steps"], "steps")
-        options["max_evaluations"] = _check_steps(options["max_evaluations"], "max_evaluations")
-        options["tolerance"] = _check_tolerance(options["tolerance"])
-        if options["batch_size"] is not None:
-            size = check_int(options["batch_size"], "batch_size")
-            options["batch_size"] = min(size, sys.maxsize)
-        options["output"] = model.resolve_output(options["output"])
-        plan = cls(**options)
+        chosen = {field.name: options[field.name] for field in fields(cls)}
+        chosen["steps"] = _check_steps(chosen["steps"], "steps")
+        chosen["max_evaluations"] = _check_steps(chosen["max_evaluations"], "max_evaluations")
+        chosen["tolerance"] = _check_tolerance(chosen["tolerance"])
+        if chosen["batch_size"] is not None:
+            size = check_int(chosen["batch_size"], "batch_size")
+            chosen["batch_size"] = min(size, sys.maxsize)
+        chosen["output"] = model.resolve_output(chosen["output"])
+        plan = cls(**chosen)
         plan._check_rule(return_info)
         return plan
 

@@ -7,18 +7,25 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from .._core import ModelError
 from .._optional import ProgressBar
 from ..images.arrays import Float32Array
-from ..models.model import Model, Output, squeeze
+from ..models.model import Model, squeeze
 from .baselines import make_baselines
-from .call import check_seed, compute, make_infos
-from .plan import Plan, Rule
+from .call import check_seed, compute
+from .info import make_infos
+from .items import check_many, check_one
+from .options import Options, complete, takes_options
+from .plan import Plan
+from .remarks import Remarks, caller_level
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 CHUNK_BYTES = 2**28
 """What the images and results that are worked on together may take."""
@@ -27,22 +34,12 @@ Show = Callable[[float], None]
 """Is told how many images are done, the part of one included."""
 
 
+@takes_options()
 def iter_integrated_gradients(
     model: Model,
     images: Iterable[Any],
     targets: Any = None,
-    *,
-    baseline: Any = "black",
-    steps: int = 50,
-    rule: Rule = "trapezoid",
-    tolerance: float | None = None,
-    max_evaluations: int = 1024,
-    output: Output = "softmax",
-    batch_size: int | None = None,
-    seed: int | None = None,
-    progress: bool = False,
-    error_map: bool = False,
-    gradient: bool = False,
+    **options: Unpack[Options],
 ) -> Iterator[tuple[Float32Array, Any]]:
     """Attribute the scores of many images, one after the other.
 
@@ -58,12 +55,8 @@ def iter_integrated_gradients(
     targets : int, str or iterable, optional
         One class for all images, or an iterable of one entry for each: a class, or a sequence of
         several. Each image's top class if None.
-    baseline, steps, rule, tolerance, max_evaluations, output, batch_size, error_map, gradient
-        As in `integrated_gradients`.
-    seed : int, optional
-        For random baselines; all images get the same draws.
-    progress : bool
-        Show a progress bar of images (tqdm).
+    **options
+        Those of `Options`.
 
     Yields
     ------
@@ -76,26 +69,25 @@ def iter_integrated_gradients(
     ------
     TypeError, ValueError, IndexError, ModelError
         As `integrated_gradients`, with the image's number; the images before it are yielded first.
+
+    Warns
+    -----
+    UserWarning
+        As `integrated_gradients`; of each kind but images that seem to be no pixels once, at the
+        first image that it concerns.
     """
-    plan = Plan.check(
-        model,
-        rule=rule,
-        steps=steps,
-        tolerance=tolerance,
-        max_evaluations=max_evaluations,
-        output=output,
-        batch_size=batch_size,
-        error_map=error_map,
-        gradient=gradient,
-        return_info=True,
-    )
+    chosen = complete(iter_integrated_gradients, options)
+    plan = Plan.check(model, chosen, return_info=True)
+    check_many(images)
     if isinstance(targets, Sized) and not isinstance(targets, str):
         count = len(images) if isinstance(images, Sized) else None
         if count not in (None, len(targets)):
             raise ValueError(f"targets must be one for each of {count} images, got {len(targets)}")
-    seed = check_seed(seed)
-    stream = _Stream(model, plan, baseline, secrets.randbits(32) if seed is None else seed)
-    return _iterate(stream, images, targets, progress)
+    seed = check_seed(chosen["seed"])
+    stream = _Stream(
+        model, plan, chosen["baseline"], secrets.randbits(32) if seed is None else seed
+    )
+    return _iterate(stream, images, targets, chosen["progress"])
 
 
 def _iterate(
@@ -142,6 +134,7 @@ class _Stream:
     plan: Plan
     baseline: Any
     seed: int
+    remarks: Remarks = field(default_factory=lambda: Remarks("; not said again of later images"))
 
     def chunks(self, images: Iterable[Any], targets: Any) -> Iterator[_Chunk]:
         """Group the images as they come; one that is no image after those before it."""
@@ -168,9 +161,11 @@ class _Stream:
 
     def _to_array(self, image: Any) -> Float32Array:
         """Return (1, H, W, C); a copy, because a generator may use its array again."""
-        if np.ndim(image) != 3:
-            raise ValueError(f"must be (H, W, C), got shape {np.shape(image)}")
-        return self.model._to_batch(image)[0].copy()
+        check_one(image)
+        batch, single = self.model._to_batch(image, stacklevel=caller_level() + 2)
+        if not single:
+            raise ValueError(f"must be an image (H, W, C), got shape {batch.shape}")
+        return batch.copy()
 
     def _most(self, image: Float32Array, target: Any) -> int:
         """Return how many images make the last batch, which may be short, matter little."""
@@ -203,14 +198,14 @@ class _Stream:
                 show(chunk.first + len(chunk.images) * done / total)
 
         batch = np.concatenate(chunk.images)
-        baselines = make_baselines(self.baseline, batch, self.seed)
+        baselines = make_baselines(self.baseline, batch, self.seed, self.remarks, each=False)
         targets = None if chunk.targets[0] is None else chunk.targets
         indices, many = self.model._resolve_targets(targets, batch, chunk.first)
         result = compute(
-            self.model, batch, baselines, indices, self.plan, update, first_image=chunk.first
+            self.model, batch, baselines, indices, self.plan, update, self.remarks, chunk.first
         )
         seconds = (time.perf_counter() - started) / len(batch)
-        infos = make_infos(self.model, result, indices, baselines, self.plan, seconds)
+        infos = make_infos(self.model, result, batch, indices, baselines, self.plan, seconds)
         attributions = squeeze(result["attributions"], False, many)
         return zip(attributions, infos if many else [row[0] for row in infos], strict=True)
 

@@ -68,6 +68,7 @@ def make_timm():
     return timm
 
 
+@pytest.mark.filterwarnings("ignore:the probability is 1")  # of noise, says the small model
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_pages(page, tmp_path, monkeypatch):
     """The blocks of a page in order, in a folder with a small model and a photograph."""

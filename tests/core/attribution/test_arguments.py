@@ -251,8 +251,11 @@ WHOLE = np.random.default_rng(4).integers(0, 256, SHAPE).astype(np.float32)
 def test_layouts_and_dtypes_simply_work(name, image):
     model = load(Wave(SHAPE))
     before = np.array(image)
+    with pytest.warns(UserWarning, match="nothing to attribute"):
+        assert not explain(image, 1, model, baseline=image).any()
     np.testing.assert_array_equal(
-        explain(image, 1, model, baseline=image), explain(WHOLE, 1, model, baseline=WHOLE)
+        explain(WHOLE[::-1], 1, model, baseline=image),
+        explain(WHOLE[::-1], 1, model, baseline=WHOLE),
     )
     np.testing.assert_array_equal(explain(image, 1, model), explain(WHOLE, 1, model))
     np.testing.assert_array_equal(model.predict(image), model.predict(WHOLE))
@@ -273,7 +276,7 @@ def test_a_range_of_0_to_1_warns():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         explain(np.ones(SHAPE, np.uint8), 0, model)
-        explain(np.zeros(SHAPE), 0, model)
+        explain(np.zeros(SHAPE), 0, model, baseline="gray")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +296,7 @@ def test_baselines_are_in_pixel_space(baseline, expected):
 
     def function(batch, targets):
         seen.append(batch)
-        return np.zeros((len(batch), 2)), np.zeros_like(batch)
+        return np.zeros((len(batch), 2)), np.ones_like(batch)
 
     explain(WHOLE, 0, load(function), baseline=baseline, steps=2)
     np.testing.assert_allclose(seen[0][0], np.broadcast_to(expected, SHAPE), rtol=1e-6)
@@ -303,9 +306,10 @@ def test_blur_is_a_gaussian():
     from scipy import ndimage
 
     from intgrad.attribution.baselines import make_baselines
+    from intgrad.attribution.remarks import Remarks
 
     image = pixels((45, 60, 3))
-    made = make_baselines("blur", image[None], None).pixels[0, 0]
+    made = make_baselines("blur", image[None], None, Remarks()).pixels[0, 0]
     # Renormalised at the border: a blur of the image over a blur of ones.
     options = {"sigma": (4, 4, 0), "mode": "constant", "truncate": 20}
     expected = ndimage.gaussian_filter(np.float64(image), **options)
@@ -359,7 +363,7 @@ def test_predictions_of_a_callable_are_probabilities(output):
     scores = {"softmax": softmax, "log_softmax": np.log(softmax), "logit": logits}[output]
 
     def function(batch, targets):
-        return np.repeat(scores, len(batch), axis=0), np.zeros_like(batch)
+        return np.repeat(scores, len(batch), axis=0), np.ones_like(batch)
 
     model = intgrad.load_model(function, output=output, labels=["a", "b", "c"])
     np.testing.assert_allclose(model.predict(IMAGE), softmax[0], rtol=1e-6)

@@ -1,5 +1,7 @@
 """The engine against functions whose integral is known, and against its NumPy twin."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import twin
@@ -43,7 +45,9 @@ def test_quadratic_function_is_exact_for_second_order_rules(rule, steps):
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 50])
 def test_one_sided_rules_are_off_by_half_a_step(rule, sign, steps):
     function, image = Polynomial(2, SHAPE), pixels(SHAPE)
-    attributions, _ = explain(function, image, rule=rule, steps=steps)
+    nothing = rule == "left" and steps == 1  # the gradient on black is 0
+    with pytest.warns(match="explain nothing") if nothing else nullcontext():
+        attributions, _ = explain(function, image, rule=rule, steps=steps)
     first, last = function.weights[1] * 0, function.weights[1] * image
     error = sign * (last - first) * image / (2 * steps)
     expected = function.attributions(image, 0, 1) + error
@@ -213,7 +217,7 @@ def test_ends_of_the_path_are_the_pictures_themselves():
 
     def function(batch, targets):
         seen.append(batch)
-        return np.zeros((len(batch), 2)), np.zeros_like(batch)
+        return np.zeros((len(batch), 2)), np.ones_like(batch)
 
     image, baseline = pixels(SHAPE), pixels(SHAPE, seed=9)
     explain(function, image, steps=10, baseline=baseline)
@@ -225,7 +229,8 @@ def test_ends_of_the_path_are_the_pictures_themselves():
 
 
 def test_nothing_along_the_path_is_no_error():
-    attributions, info = explain(Polynomial(2, SHAPE), pixels(SHAPE), baseline=pixels(SHAPE))
+    with pytest.warns(match="from this baseline there is nothing to attribute"):
+        attributions, info = explain(Polynomial(2, SHAPE), pixels(SHAPE), baseline=pixels(SHAPE))
     assert not attributions.any()
     assert info.error == info.delta == 0
 

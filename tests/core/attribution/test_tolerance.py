@@ -202,12 +202,14 @@ def test_error_maps_have_the_norm_of_the_estimate():
     assert np.linalg.norm(info.error_map) == pytest.approx(info.error * norm, rel=1e-5)
 
 
-def test_a_map_of_zeros_is_exact():
+def test_a_map_of_zeros_ends_the_search_and_is_not_called_exact():
     def constant(batch, targets):
         return np.ones((len(batch), 3)), np.zeros_like(batch)
 
-    _, info = explain(constant, pixels(SHAPE), tolerance=0.1)
-    assert info.error == 0
+    with pytest.warns(UserWarning, match="nothing to attribute") as caught:
+        _, info = explain(constant, pixels(SHAPE), tolerance=0.1)
+    assert len(caught) == 1
+    assert np.isnan(info.error)
     assert info.evaluations == 17
 
 

@@ -152,6 +152,7 @@ def test_ctrl_c_between_batches():
     assert calls == 3
 
 
+@pytest.mark.filterwarnings("ignore:the attributions of image 0 are 0")
 def test_the_callable_may_keep_what_it_gets():
     kept = []
 

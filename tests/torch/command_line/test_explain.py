@@ -110,6 +110,7 @@ def test_pictures_have_the_shape_of_the_photograph(model, tmp_path):
     ],
     ids=str,
 )
+@pytest.mark.filterwarnings("ignore:the (attributions|probability)")  # 2 steps, a model too sure
 def test_options(options, model, tmp_path):
     photographs = [save(tmp_path / f"{k}.png", k) for k in range(3)]
     out = tmp_path / "out"
