@@ -10,9 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..models.preprocessing import check_preprocess
 from ..models.saving import make_archive, write_archive
+from .keras_config import Rescaling
 from .keras_weights import KerasXception, read
-from .network import PerChannel, Xception
+from .network import Xception
 
 MINIMUM_SIZE = 71  # Keras's: the smallest image that leaves a pixel to every layer
 
@@ -24,7 +28,7 @@ def convert(
     input_size: tuple[int, int] | None = None,
     labels: Sequence[str] | None = None,
     hidden_activation: str | None = None,
-    preprocess: str | tuple[PerChannel, PerChannel] | None = None,
+    preprocess: Any = None,
     license: str | None = None,
 ) -> dict[str, Any]:
     """Convert a Keras Xception into a self-describing TorchScript archive.
@@ -46,9 +50,9 @@ def convert(
     hidden_activation : str, optional
         What stands between the dense layers, for a file of weights alone that has several. Such a
         file does not state its pooling either: it is taken to be the average.
-    preprocess : {"xception"} or (scale, offset), optional
-        What the network sees: ``pixels * scale + offset``, numbers or one per channel. Default:
-        ``"xception"``, pixels / 127.5 - 1, unless the model has a Rescaling layer.
+    preprocess : str or (scale, offset), optional
+        What the network sees, as in `load_model`. Default: ``"xception"``, pixels / 127.5 - 1,
+        unless the model has a Rescaling layer.
     license : str, optional
         The weights' licence, to be kept in the archive.
 
@@ -79,6 +83,7 @@ def convert(
         "architecture": "xception",
         "input_size": list(size),
         "channels": 3,
+        "preprocess": {"scale": scale, "offset": offset},
         "scores": "logits",
         "labels": names,
         "source": {"file": source.name, "sha256": _sha256(source)},
@@ -97,23 +102,15 @@ def _naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _preprocessing(
-    preprocess: str | tuple[PerChannel, PerChannel] | None,
-    rescaling: tuple[PerChannel, PerChannel] | None,
-) -> tuple[PerChannel, PerChannel]:
+def _preprocessing(preprocess: Any, rescaling: Rescaling | None) -> tuple[list[float], list[float]]:
+    """Return scale and offset, of one channel or three."""
     if rescaling is not None:
         if preprocess is not None:
             raise ValueError("the model has a Rescaling layer: leave preprocess out")
-        return rescaling
-    if preprocess is None or isinstance(preprocess, str):
-        if preprocess not in (None, "xception"):
-            raise ValueError(
-                f"preprocess must be 'xception' or (scale, offset), not {preprocess!r}"
-            )
-        return 1 / 127.5, -1.0
-    if len(preprocess) != 2:
-        raise ValueError(f"preprocess must be 'xception' or (scale, offset), not {preprocess!r}")
-    return preprocess
+        scales, offsets = np.broadcast_arrays(*rescaling)
+        return scales.tolist(), offsets.tolist()
+    scale, offset = check_preprocess("xception" if preprocess is None else preprocess)
+    return scale or [1.0], offset or [0.0]
 
 
 def _checked_size(input_size: tuple[int, int] | None, keras: KerasXception) -> tuple[int, int]:
