@@ -12,10 +12,10 @@ from .. import _core
 from ..images.arrays import Float32Array, to_batch
 from .targets import Targets, resolve_targets
 
-Output = Literal["softmax", "log_softmax", "logit"]
+Output = Literal["softmax", "log_softmax", "logit", "sigmoid"]
 Precision = Literal["ieee", "tf32", "bfloat16"]
 
-OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit")
+OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit", "sigmoid")
 
 
 class Model:
