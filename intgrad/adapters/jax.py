@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .._optional import require
 from ..images.arrays import Float32Array
 from ..models.model import Output
-from .adapter import Adapter, Scores, make_output
+from .adapter import Adapter, Functions, Scores, make_output
 
 
 def from_jax(
@@ -26,10 +26,18 @@ def from_jax(
     Parameters, results and errors as `from_keras`.
     """
     jax = require("jax", "jax", "from_jax")
-    finish = make_output(scores, output, jax.nn.softmax, jax.nn.log_softmax, jax.numpy.log)
+    functions = Functions(
+        softmax=jax.nn.softmax,
+        log_softmax=jax.nn.log_softmax,
+        sigmoid=jax.nn.sigmoid,
+        log_sigmoid=jax.nn.log_sigmoid,
+        log=jax.numpy.log,
+        to_float32=lambda values: values.astype(np.float32),
+    )
+    finish = make_output(scores, output, functions)
 
     def total(points: Any, targets: Any) -> tuple[Any, Any]:
-        values = finish(function(points))
+        values = finish(function(points), points.shape[0])
         return jax.numpy.take_along_axis(values, targets[:, None], axis=1).sum(), values
 
     run = jax.jit(jax.value_and_grad(total, has_aux=True))

@@ -25,8 +25,9 @@ def from_keras(
         What the network returns.
     preprocess : str or (scale, offset)
         As in `load_model`; "none" where the network preprocesses itself.
-    output : {"softmax", "log_softmax", "logit"}
-        What is to be explained.
+    output : {"softmax", "log_softmax", "logit", "sigmoid"}
+        What is to be explained. "sigmoid" is for labels that do not exclude each other; "softmax"
+        of a single logit is its sigmoid.
 
     Returns
     -------
@@ -36,10 +37,17 @@ def from_keras(
     Raises
     ------
     ValueError
-        If an argument is unknown, or logits are asked of probabilities.
+        If an argument is unknown, logits are asked of probabilities, or the network has several
+        outputs.
     ImportError
         If Keras is not installed.
     """
+    outputs = getattr(network, "outputs", None) or []  # a subclass of Model states none
+    if len(outputs) > 1:
+        raise ValueError(
+            f"the network has {len(outputs)} outputs: keras.Model(network.inputs,"
+            " network.outputs[0]) is one that has only the first"
+        )
     backend = require("keras", "keras", "from_keras").config.backend()
 
     def infer(batch: Any) -> Any:

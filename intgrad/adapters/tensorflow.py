@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._core import ModelError
 from .._optional import require
 from ..images.arrays import Float32Array
 from ..models.model import Output
-from .adapter import Adapter, Scores, make_output
+from .adapter import Adapter, Functions, Scores, make_output
 
 
 def from_tensorflow(
@@ -26,18 +27,30 @@ def from_tensorflow(
     Parameters, results and errors as `from_keras`.
     """
     tf = require("tensorflow", "tensorflow", "from_tensorflow")
-    finish = make_output(scores, output, tf.nn.softmax, tf.nn.log_softmax, tf.math.log)
+    functions = Functions(
+        softmax=tf.nn.softmax,
+        log_softmax=tf.nn.log_softmax,
+        sigmoid=tf.sigmoid,
+        log_sigmoid=tf.math.log_sigmoid,
+        log=tf.math.log,
+        to_float32=lambda values: tf.cast(values, tf.float32),
+    )
+    finish = make_output(scores, output, functions)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def run(points: Any, targets: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(points)
-            values = finish(function(points))
+            values = finish(function(points), points.shape[0])
             picked = tf.gather(values, targets, axis=1, batch_dims=1)
-        return values, tape.gradient(picked, points, unconnected_gradients="zero")
+        return values, tape.gradient(picked, points)
 
-    def differentiate(points: Float32Array, targets: npt.NDArray[np.int64]) -> tuple[Any, Any]:
-        values, gradients = run(tf.constant(points), tf.constant(targets))
-        return values.numpy(), gradients.numpy()
+    def differentiate(points: Float32Array, targets: npt.NDArray[np.int64]) -> Any:
+        try:
+            return run(tf.constant(points), tf.constant(targets))
+        except Exception as error:
+            if isinstance(error.__context__, ModelError):  # wrapped by what traces
+                raise error.__context__ from None
+            raise
 
     return Adapter(differentiate, preprocess, output)
