@@ -1,7 +1,7 @@
 """Declares the two extension modules; everything else is in pyproject.toml.
 
 Environment:
-    INTGRAD_TORCH   auto (default: build _torch if torch is installed), require, or off
+    INTGRAD_TORCH   auto (default: build _torch if a torch that will do is installed), require, or off
     INTGRAD_WERROR  1: compiler warnings are errors, as in CI
 """
 
@@ -17,6 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+OLDEST_TORCH = (2, 11)
 
 
 class Torch:
@@ -37,9 +38,12 @@ class Torch:
         self.cxx11_abi = int(abi[1]) if abi else 1
 
     @property
+    def release(self) -> tuple[int, ...]:
+        return tuple(map(int, self.version.split(".")[:2]))
+
+    @property
     def standard(self) -> str:
-        major, minor = map(int, self.version.split(".")[:2])
-        return "-std=c++20" if (major, minor) >= (2, 13) else "-std=c++17"
+        return "-std=c++20" if self.release >= (2, 13) else "-std=c++17"
 
 
 def find_torch() -> Torch | None:
@@ -49,14 +53,22 @@ def find_torch() -> Torch | None:
     if wish == "off":
         return None
     places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path]
-    for place in dict.fromkeys(filter(None, places)):
-        if (Path(place) / "torch/include/ATen/ATen.h").is_file():
-            return Torch(Path(place) / "torch")
+    found = [p for p in filter(None, places) if (Path(p) / "torch/include/ATen/ATen.h").is_file()]
+    torch = Torch(Path(found[0]) / "torch") if found else None
+    if torch and torch.release >= OLDEST_TORCH:
+        return torch
+    oldest = ".".join(map(str, OLDEST_TORCH))
+    fault = (
+        f"torch {torch.version} is installed, and intgrad builds against {oldest} or later"
+        if torch
+        else "there is no torch in this environment"
+    )
+    remedy = f"pip install 'torch>={oldest}', then install intgrad again"
     if wish == "require":
-        sys.exit(
-            "INTGRAD_TORCH=require, but there is no torch in this environment: "
-            "pip install torch, then install intgrad again"
-        )
+        sys.exit(f"INTGRAD_TORCH=require, but {fault}: {remedy}")
+    print(
+        f"intgrad is built without TorchScript models: {fault}. For them, {remedy}", file=sys.stderr
+    )
     return None
 
 

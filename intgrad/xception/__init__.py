@@ -1,5 +1,7 @@
 """Xception as a torch module equal to Keras's; from Keras's files to a TorchScript archive."""
 
-from .network import Xception, convert, download_imagenet_weights, imagenet_labels
+from .conversion import convert
+from .imagenet import download_imagenet_weights, imagenet_labels
+from .network import Xception
 
 __all__ = ["Xception", "convert", "download_imagenet_weights", "imagenet_labels"]

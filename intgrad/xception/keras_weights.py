@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._optional import require
-from .keras_config import ROLES, STEMS, XCEPTION, Head, Layer, Rescaling, Shape, parse, simplified
+from .keras_config import Head, Layer, Rescaling, parse, simplified
+from .keras_layers import FEATURES, ROLES, STEMS, XCEPTION, Shape
 
 Weights = dict[str, NDArray[np.float32]]
 
-FEATURES = 2048  # channels that Xception's last convolution gives to the head
 _MAX_BYTES = 1 << 30  # of a zip's member: Xception with an optimizer's state has 0.25 GB
 
 # The numbers of dimensions of a layer's weights, largest first, tell its kind.

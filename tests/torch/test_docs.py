@@ -10,6 +10,7 @@ from pathlib import Path
 import demo_files
 import numpy as np
 import pytest
+import torch
 from small_models import FACTS, METADATA, SIZE, Smooth, archive
 
 import intgrad
@@ -74,7 +75,9 @@ def test_pages(page, tmp_path, monkeypatch):
     """The blocks of a page in order, in a folder with a small model and a photograph."""
     pil = pytest.importorskip("PIL.Image")
     monkeypatch.setitem(sys.modules, "timm", make_timm())
-    (tmp_path / "xception.pt").write_bytes(archive(Smooth(), metadata=METADATA))
+    small = Smooth()
+    small.body[-1].weight.data.mul_(0.1)  # or every probability would be 0 or 1
+    (tmp_path / "xception.pt").write_bytes(archive(small, metadata=METADATA))
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     pil.fromarray(pixels).save(tmp_path / "elephant.jpg")
     monkeypatch.chdir(tmp_path)
@@ -92,6 +95,52 @@ def test_commands(page):
             words = shlex.split(line, comments=True)
             if words[:1] == ["intgrad"]:
                 assert cli._parser().parse_args(words[1:]).run
+
+
+def test_scores_of_a_model_that_returns_something_else():
+    """The wrapper of docs/recipes.md, around what passes for a segmentation."""
+
+    class Segmentation(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, x):
+            return {"out": self.layer(x)}
+
+    names = {"torch": torch}
+    (block,) = (b for b in blocks(ROOT / "docs/recipes.md", "python") if "class Scores" in b)
+    exec(block, names)
+    network = Segmentation()
+    model = intgrad.load_model(names["Scores"](network), **FACTS)
+    image = np.random.default_rng(0).uniform(0, 255, (*SIZE, 3))
+    attributions, info = intgrad.integrated_gradients(
+        model, image, 2, output="logit", baseline="white", steps=2, return_info=True
+    )
+    scale, offset = FACTS["preprocess"]
+    pixels = torch.from_numpy(np.stack([image, np.full_like(image, 255)])).float().movedim(-1, 1)
+    with torch.no_grad():
+        scores = network(pixels * scale + offset)["out"][:, 2].sum(dim=(1, 2))
+    assert info.score == pytest.approx(scores[0].item(), rel=1e-4)
+    assert attributions.sum() == pytest.approx((scores[0] - scores[1]).item(), rel=1e-3)
+
+
+def test_figures_told_twice_are_the_same():
+    tables = [
+        re.findall(r"^\| .*intgrad(?:.|\n\|)*", path.read_text(encoding="utf-8"), re.MULTILINE)[0]
+        for path in (ROOT / "README.md", ROOT / "docs/benchmarks.md")
+    ]
+    assert tables[0] == tables[1]
+    assert tables[0].count("\n") == 7
+
+
+def test_contributing_names_what_there_is():
+    """Every path in backquotes; of a file without a folder, one of that name in the rooms."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`([\w/.-]+/[a-z\d_.]*)`", text):
+        assert path.startswith("build/") or (ROOT / path).exists(), path
+    for name in re.findall(r"`(\w+\.(?:py|c|h|cpp))`", text):
+        assert [*(ROOT / "intgrad").rglob(name), *(ROOT / "csrc").rglob(name)] or name == "setup.py"
 
 
 @pytest.mark.parametrize(

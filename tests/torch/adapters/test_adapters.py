@@ -1,8 +1,8 @@
 """Models of other frameworks against the same weights in torch."""
 
 import importlib.util
-import json
 import textwrap
+import types
 import warnings
 
 import apart
@@ -19,7 +19,7 @@ WEIGHTS = RNG.normal(0, 0.05, (8 * 6 * 3, 4)).astype(np.float32)
 IMAGES = RNG.uniform(0, 255, (3, 8, 6, 3)).astype(np.float32)
 SIZE = (8, 6)
 AFFINE = ((0.5, 1.0, 2.0), (-0.1, 0.0, 0.1))
-OUTPUTS = ("softmax", "log_softmax", "logit")
+OUTPUTS = ("softmax", "log_softmax", "logit", "sigmoid")
 
 
 class Reference(nn.Module):
@@ -58,11 +58,81 @@ def require(name):
         pytest.skip(f"{name} is not installed")
 
 
-CASES = [(o, p) for o in OUTPUTS for p in (False, True) if not (p and o == "logit")]
+CASES = [(o, p) for o in OUTPUTS[:3] for p in (False, True) if not (p and o == "logit")]
 
 
 def kind(probabilities):
     return "probabilities" if probabilities else "logits"
+
+
+# What an adapter itself answers: one logit too, which stands for a class and its absence, and
+# labels that do not exclude each other.
+ANSWERS = [
+    (output, probabilities, classes)
+    for output in OUTPUTS
+    for probabilities in (False, True)
+    for classes in (4, 1)
+    if not (probabilities and output == "logit")
+]
+TARGETS = np.array([1, 0, 3])
+
+
+def check_answer(answer, output, probabilities, classes):
+    """Compare scores and gradients with autograd in float64."""
+    pixels = torch.from_numpy(IMAGES).double().requires_grad_()
+    scale, offset = map(torch.tensor, AFFINE)
+    logits = torch.sin((pixels * scale + offset).flatten(1) / 100)
+    logits = logits @ torch.from_numpy(WEIGHTS[:, :classes]).double()
+    either = output == "sigmoid" or classes == 1
+    values = {
+        "softmax": logits.sigmoid() if either else logits.softmax(1),
+        "log_softmax": logits.sigmoid().log() if either else logits.log_softmax(1),
+        "logit": logits,
+        "sigmoid": logits.sigmoid(),
+    }[output]
+    picked = values[np.arange(3), TARGETS % classes]
+    (gradients,) = torch.autograd.grad(picked.sum(), pixels)
+    np.testing.assert_allclose(answer[0], values.detach(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(answer[1], gradients, rtol=1e-3, atol=1e-8)
+
+
+def squash(functions, logits, output, probabilities):
+    """Return what a network of this kind returns."""
+    if not probabilities:
+        return logits
+    either = output == "sigmoid" or logits.shape[1] == 1
+    return functions.sigmoid(logits) if either else functions.softmax(logits)
+
+
+@pytest.mark.parametrize(("output", "probabilities", "classes"), ANSWERS)
+def test_torch_answers(output, probabilities, classes):
+    weights = torch.from_numpy(WEIGHTS[:, :classes])
+
+    def function(batch):
+        logits = torch.sin(batch.flatten(1) / 100) @ weights
+        functions = types.SimpleNamespace(sigmoid=torch.sigmoid, softmax=lambda z: z.softmax(1))
+        return squash(functions, logits, output, probabilities)
+
+    adapter = adapters.from_torch(
+        function, scores=kind(probabilities), preprocess=AFFINE, output=output
+    )
+    check_answer(adapter(IMAGES, TARGETS % classes), output, probabilities, classes)
+
+
+@pytest.mark.parametrize(("output", "probabilities", "classes"), ANSWERS)
+def test_jax_answers(output, probabilities, classes):
+    require("jax")
+    import jax
+    import jax.numpy as jnp
+
+    def function(batch):
+        logits = jnp.sin(batch.reshape(len(batch), -1) / 100) @ WEIGHTS[:, :classes]
+        return squash(jax.nn, logits, output, probabilities)
+
+    adapter = adapters.from_jax(
+        function, scores=kind(probabilities), preprocess=AFFINE, output=output
+    )
+    check_answer(adapter(IMAGES, TARGETS % classes), output, probabilities, classes)
 
 
 @pytest.mark.parametrize(("output", "probabilities"), CASES)
@@ -97,47 +167,62 @@ def test_jax(output, probabilities):
     )
 
 
-def check_apart(adapter, tmp_path, cases, **environment):
+def check_apart(adapter, tmp_path, **environment):
     """Run code that makes an adapter in a process of its own, and compare what it explains.
 
     Keras takes its backend when it is imported, and TensorFlow brings its own copies of what torch
     has too.
     """
-    file = tmp_path / "found.npy"
+    file = tmp_path / "found.npz"
     script = APART.format(adapter=textwrap.indent(adapter, "    "))
-    apart.run_script(script, json.dumps(cases), file, TF_CPP_MIN_LOG_LEVEL="2", **environment)
-    for found, (output, probabilities) in zip(np.load(file), cases, strict=True):
-        np.testing.assert_allclose(found, expected(output, probabilities), rtol=1e-3, atol=1e-6)
+    apart.run_script(script, file, TF_CPP_MIN_LOG_LEVEL="2", **environment)
+    with np.load(file) as found:
+        for number, (output, probabilities) in enumerate(CASES):
+            wanted = expected(output, probabilities)
+            np.testing.assert_allclose(found[f"explained {number}"], wanted, rtol=1e-3, atol=1e-6)
+        for number, case in enumerate(ANSWERS):
+            check_answer((found[f"scores {number}"], found[f"gradients {number}"]), *case)
 
 
 APART = """
-import json, sys
+import sys
 import numpy as np
 import intgrad
-from test_adapters import AFFINE, IMAGES, SIZE, WEIGHTS, kind
+from test_adapters import AFFINE, ANSWERS, CASES, IMAGES, SIZE, TARGETS, WEIGHTS, kind
 
-found = []
-for output, probabilities in json.loads(sys.argv[1]):
+def make(output, probabilities, classes):
     options = {{"scores": kind(probabilities), "preprocess": AFFINE, "output": output}}
+    squash = {{False: None, True: "sigmoid" if output == "sigmoid" or classes == 1 else "softmax"}}
+    squash, weights = squash[probabilities], WEIGHTS[:, :classes]
 {adapter}
-    model = intgrad.load_model(adapter, input_size=SIZE)
-    found.append(intgrad.integrated_gradients(model, IMAGES, output=output, steps=7))
-np.save(sys.argv[2], found)
+    return adapter
+
+found = {{}}
+for number, (output, probabilities) in enumerate(CASES):
+    model = intgrad.load_model(make(output, probabilities, 4), input_size=SIZE)
+    found[f"explained {{number}}"] = intgrad.integrated_gradients(
+        model, IMAGES, output=output, steps=7
+    )
+for number, case in enumerate(ANSWERS):
+    found[f"scores {{number}}"], found[f"gradients {{number}}"] = make(*case)(
+        IMAGES, TARGETS % case[2]
+    )
+np.savez(sys.argv[1], **found)
 """
 KERAS = """
 import keras
 inputs = keras.Input((*SIZE, 3))
 curved = keras.ops.sin(keras.layers.Flatten()(inputs) / 100)
-dense = keras.layers.Dense(4, activation="softmax" if probabilities else None, use_bias=False)
+dense = keras.layers.Dense(classes, activation=squash, use_bias=False)
 network = keras.Model(inputs, dense(curved))
-dense.set_weights([WEIGHTS])
+dense.set_weights([weights])
 adapter = intgrad.adapters.from_keras(network, **options)
 """
 TENSORFLOW = """
 import tensorflow as tf
-def function(batch, probabilities=probabilities):
-    logits = tf.sin(tf.reshape(batch, (-1, len(WEIGHTS))) / 100) @ WEIGHTS
-    return tf.nn.softmax(logits) if probabilities else logits
+def function(batch):
+    logits = tf.sin(tf.reshape(batch, (-1, len(WEIGHTS))) / 100) @ weights
+    return getattr(tf.nn, squash)(logits) if squash else logits
 adapter = intgrad.adapters.from_tensorflow(function, **options)
 """
 
@@ -145,12 +230,12 @@ adapter = intgrad.adapters.from_tensorflow(function, **options)
 @pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
 def test_keras(backend, tmp_path):
     require(backend)
-    check_apart(KERAS, tmp_path, CASES, KERAS_BACKEND=backend)
+    check_apart(KERAS, tmp_path, KERAS_BACKEND=backend)
 
 
 def test_tensorflow(tmp_path):
     require("tensorflow")
-    check_apart(TENSORFLOW, tmp_path, CASES)
+    check_apart(TENSORFLOW, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +251,130 @@ def test_tensorflow(tmp_path):
 def test_wrong_arguments(options, text):
     with pytest.raises(ValueError, match=text):
         adapters.from_torch(lambda batch: batch.flatten(1), **options)
+
+
+ROWS = torch.zeros(len(IMAGES), 4)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda x: {"logits": x.flatten(1)}, r"dict of 'logits'.*network\(pixels\)\['logits'\]"),
+        (lambda x: (x.flatten(1), x), r"tuple of 2: return its logits, as network\(pixels\)\[0\]"),
+        (lambda x: [x.flatten(1)], r"list of 1: .*network\(pixels\)\[0\]"),
+        (lambda x: types.SimpleNamespace(logits=x), r"SimpleNamespace.*network\(pixels\).logits"),
+        (lambda x: None, "it returned NoneType"),
+        (
+            lambda x: x.sum(dim=(1, 2, 3)),
+            r"shape \(3,\) for 3 images: return \(n, 1\).*reshape\(-1, 1\)",
+        ),
+        (lambda x: x, r"shape \(3, 8, 6, 3\) for 3 images: .*sum or the mean over the pixels"),
+        (lambda x: x.flatten(1)[:1], r"shape \(1, 144\) for 3 images"),
+        (lambda x: x.flatten(1).long(), "Tensor of torch.int64, without a gradient"),
+        (lambda x: x.flatten(1).detach(), "no gradient with respect to the pixels.*detach"),
+        (lambda x: x.flatten(1).detach().numpy(), "ndarray of float32, without a gradient"),
+        (lambda x: (ROWS + 1).requires_grad_(), "no gradient with respect to the pixels"),
+    ],
+)
+def test_functions_that_return_something_else(function, text):
+    adapter = adapters.from_torch(function, scores="logits")
+    with pytest.raises(intgrad.ModelError, match=text):
+        adapter(IMAGES, TARGETS)
+
+
+def test_what_is_wrong_reaches_whoever_explains():
+    adapter = adapters.from_torch(lambda x: {"logits": x.flatten(1)}, scores="logits")
+    model = intgrad.load_model(adapter)
+    with pytest.raises(intgrad.ModelError, match="dict of 'logits'"):
+        intgrad.integrated_gradients(model, IMAGES, steps=2)
+
+
+def test_jax_functions_that_return_something_else():
+    require("jax")
+    adapter = adapters.from_jax(lambda x: {"logits": x}, scores="logits")
+    with pytest.raises(intgrad.ModelError, match="dict of 'logits'"):
+        adapter(IMAGES, TARGETS)
+
+
+TENSORFLOW_FAULTS = """
+import numpy as np
+import tensorflow as tf
+import intgrad
+
+def complain(function, text):
+    adapter = intgrad.adapters.from_tensorflow(function, scores="logits")
+    try:
+        adapter(np.zeros((3, 8, 6, 3), np.float32), np.zeros(3, np.int64))
+    except intgrad.ModelError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError(text)
+
+flatten = tf.keras.layers.Flatten()
+complain(lambda x: {"logits": flatten(x)}, "dict of 'logits'")
+complain(lambda x: x, "shape (3, 8, 6, 3) for 3 images")
+complain(lambda x: tf.stop_gradient(flatten(x)), "no gradient")
+print("all complained")
+"""
+
+
+def test_tensorflow_functions_that_return_something_else():
+    require("tensorflow")
+    printed = apart.run_script(TENSORFLOW_FAULTS, TF_CPP_MIN_LOG_LEVEL="2")
+    assert "all complained" in printed
+
+
+def test_a_keras_model_of_several_outputs():
+    keras = pytest.importorskip("keras")
+    image = keras.Input((8, 6, 3))
+    flat = keras.layers.Flatten()(image)
+    network = keras.Model(image, [keras.layers.Dense(4)(flat), keras.layers.Dense(2)(flat)])
+    with pytest.raises(ValueError, match=r"2 outputs: keras.Model\(network.inputs"):
+        adapters.from_keras(network, scores="logits")
+
+
+@pytest.mark.parametrize(
+    ("framework", "dtype"),  # JAX has float64 only if it is told so when it starts
+    [
+        ("torch", "bfloat16"),
+        ("torch", "float16"),
+        ("torch", "float64"),
+        ("jax", "bfloat16"),
+        ("jax", "float16"),
+    ],
+)
+def test_networks_of_another_precision(framework, dtype):
+    """Their scores become what NumPy and the core can hold; a softmax is not taken in 8 bits."""
+    if framework == "torch":
+        weights = torch.from_numpy(WEIGHTS).to(getattr(torch, dtype))
+
+        def function(batch):
+            return torch.sin(batch.flatten(1) / 100).to(weights.dtype) @ weights
+
+        adapter = adapters.from_torch(function, scores="logits", preprocess=AFFINE)
+    else:
+        require("jax")
+        import jax.numpy as jnp
+
+        def function(batch):
+            curved = jnp.sin(batch.reshape(len(batch), -1) / 100)
+            return curved.astype(dtype) @ jnp.asarray(WEIGHTS, dtype)
+
+        adapter = adapters.from_jax(function, scores="logits", preprocess=AFFINE)
+    scores, gradients = adapter(IMAGES, TARGETS)
+    assert scores.dtype == (np.float64 if dtype == "float64" else np.float32)
+    assert gradients.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6)  # bfloat16 would be 1e-3 off
+    wanted = adapters.from_torch(
+        lambda x: torch.sin(x.flatten(1) / 100) @ torch.from_numpy(WEIGHTS),
+        scores="logits",
+        preprocess=AFFINE,
+    )(IMAGES, TARGETS)
+    precision = {"bfloat16": 0.05, "float16": 0.01, "float64": 1e-5}[dtype]
+    for found, truth in zip((scores, gradients), wanted, strict=True):
+        assert np.linalg.norm(found - truth) < precision * np.linalg.norm(truth)
+    model = intgrad.load_model(adapter)
+    assert np.isfinite(intgrad.integrated_gradients(model, IMAGES, steps=2)).all()
 
 
 def test_the_output_is_the_adapters_own():
@@ -199,7 +408,7 @@ def load_untraceable(module=None, **options):
         return intgrad.load_model(module or Untraceable(), **FACTS | options)
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("output", OUTPUTS[:3])
 def test_a_module_that_cannot_be_traced(output):
     model = load_untraceable(labels=list("abcd"))
     assert (model.device, model.num_classes) == ("cpu", 4)

@@ -22,6 +22,7 @@ import keras  # noqa: E402
 import PIL.Image  # noqa: E402
 
 from intgrad import xception  # noqa: E402
+from intgrad.models.preprocessing import check_preprocess  # noqa: E402
 from intgrad.xception import keras_config, keras_weights, network  # noqa: E402
 
 TOLERANCE = 1e-4  # largest error of a logit, in units of the logits' spread over the images
@@ -336,6 +337,7 @@ def test_archive(nested, tmp_path):
         "architecture": "xception",
         "input_size": [150, 150],
         "channels": 3,
+        "preprocess": {"scale": [1 / 127.5], "offset": [-1.0]},
         "scores": "logits",
         "labels": labels,
         "source": {
@@ -351,6 +353,24 @@ def test_archive(nested, tmp_path):
     np.testing.assert_allclose(
         archive_logits(destination, nested.images), alone, atol=TOLERANCE, rtol=0
     )
+
+
+@pytest.mark.parametrize(
+    ("case", "form", "preprocess", "scale", "offset"),
+    [
+        ("sequential", ".keras", None, *SEQUENTIAL_SCALING),
+        ("nested", ".keras", "none", [1.0], [0.0]),
+        ("nested", ".keras", (1 / 255, [0.1, 0.2, 0.3]), [1 / 255] * 3, [0.1, 0.2, 0.3]),
+        ("nested", ".keras", "imagenet", *check_preprocess("imagenet")),
+    ],
+)
+def test_archive_names_its_preprocessing(request, tmp_path, case, form, preprocess, scale, offset):
+    case = request.getfixturevalue(case)
+    metadata = xception.convert(case.files[form], tmp_path / "out.pt", preprocess=preprocess)
+    assert metadata["preprocess"] == {"scale": scale, "offset": offset}
+    graph = load(tmp_path / "out.pt")
+    for name, wanted in metadata["preprocess"].items():
+        np.testing.assert_allclose(getattr(graph, name).flatten().numpy(), wanted, rtol=1e-6)
 
 
 def test_gradient_equals_keras(nested, nested_model, tmp_path):
@@ -390,10 +410,10 @@ def test_max_pool_same(size):
         ("nested", ".keras", {"input_size": (150, 70)}, "150 x 70 is too small.*71 x 71"),
         ("nested", ".keras", {"input_size": (150,)}, "two ints, not"),
         ("nested", ".keras", {"input_size": (150.0, 150.0)}, "two ints, not"),
-        ("nested", ".keras", {"preprocess": "imagenet"}, "must be 'xception' or"),
-        ("nested", ".keras", {"preprocess": (1, 2, 3)}, "must be 'xception' or"),
+        ("nested", ".keras", {"preprocess": "caffe"}, "preprocess must be 'xception'"),
+        ("nested", ".keras", {"preprocess": (1, 2, 3)}, "preprocess must be 'xception'"),
         ("nested", ".keras", {"preprocess": (1, [1, 2])}, "one or three finite numbers"),
-        ("nested", ".keras", {"preprocess": (np.nan, 1)}, "one or three finite numbers"),
+        ("nested", ".keras", {"preprocess": (np.nan, 1)}, "preprocess must be 'xception'"),
         ("sequential", ".keras", {"preprocess": "xception"}, "leave preprocess out"),
     ],
 )
@@ -805,7 +825,10 @@ def test_download_of_something_else(server, tmp_path):
 
 def test_download_offline(tmp_path):
     url = "http://127.0.0.1:9/weights.h5"
-    with pytest.raises(OSError, match=r"could not download .*intgrad convert weights.h5 OUT.pt"):
+    with pytest.raises(
+        OSError,
+        match=r"could not download .*github.*intgrad convert imagenet OUT.pt --weights weights.h5",
+    ):
         xception.download_imagenet_weights(tmp_path, url=url)
 
 
