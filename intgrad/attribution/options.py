@@ -39,8 +39,9 @@ class Options(TypedDict, total=False):
     max_evaluations : int
         With `tolerance`: the most gradients for an image, all its baselines together. A warning
         says what was reached.
-    output : {"softmax", "log_softmax", "logit"}
-        F, as seen from the logits of the target.
+    output : {"softmax", "log_softmax", "logit", "sigmoid"}
+        F, as seen from the logits of the target. The softmax of independent labels, and of a single
+        logit, is taken to be the sigmoid.
     batch_size : int, optional
         Points evaluated together; None is a fixed rule of shape on a CPU, and
         on CUDA what fits into the free memory.

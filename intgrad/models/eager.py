@@ -38,6 +38,7 @@ class Eager:
 
     Attributes
     ----------
+    module : torch.nn.Module
     pairs_single : bool
         A single picture is run beside itself, as `ig_torch_options` explains.
     place : str
@@ -59,7 +60,7 @@ class Eager:
         self._device = torch.device(device)
         self._dtype = torch.float32 if dtype is None else dtype
         with torch.inference_mode(False):
-            self._module = to_float(module, self._device, self._dtype)
+            self.module = to_float(module, self._device, self._dtype)
             self._affine = [
                 torch.tensor(part, dtype=torch.float32, device=self._device).view(1, -1, 1, 1)
                 for part in affine
@@ -124,7 +125,7 @@ class Eager:
 
     def run(self, points: Any) -> Any:
         """Return the scores (n, K) of preprocessed points (n, C, H, W), a graph behind them."""
-        scores, self.place = find_scores(self._module(points), len(points))
+        scores, self.place = find_scores(self.module(points), len(points))
         return scores
 
     def _preprocess(self, pixels: Any) -> Any:

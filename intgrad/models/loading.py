@@ -11,14 +11,13 @@ from typing import Any, Literal
 from .. import _core
 from ..images.arrays import check_size
 from .archive import check_archive
-from .copying import copy_module, holds_graph, read_graph, to_float
+from .copying import copy_module, read_graph, to_float
 from .eager import Affine
 from .facts import Facts, given_facts, read_facts
 from .model import OUTPUTS, Model, Output, Precision, check_int
 from .preprocessing import check_preprocess
 from .probe import probe
-from .reads import watching
-from .running import Kind, Truth, find_kind, load_eagerly, load_graph
+from .running import Kind, Truth, find_kind, load_eagerly, load_graph, reads_pixels
 from .torch_backend import check_devices, import_backend, is_module
 from .tracing import PixelReadError, UntraceableError, make_example, serialise
 
@@ -186,10 +185,7 @@ def _load_torch(
         return copy_module(source) if archive is None else read_graph(archive, facts.name)
 
     eager, kind = find_kind(read, facts, affine, devices[0])
-    with watching() as seen:
-        eager.check_runs(kind.channels, facts.input_size)
-    # A trace reads its sizes as values; and a script keeps its branches.
-    truth = Truth(eager, kind, one_at_a_time=bool(seen) and not holds_graph(read()))
+    truth = Truth(eager, kind, one_at_a_time=archive is None and reads_pixels(eager, kind))
     try:
         graph, place = archive, truth.place
         if graph is None:

@@ -16,11 +16,12 @@ from .. import _core
 from .._core import ModelError
 from ..images.arrays import Float32Array
 from .channels import find_channels
-from .copying import find_dtype
+from .copying import find_dtype, holds_graph
 from .eager import Affine, Eager
 from .errors import first_line
 from .facts import Facts
 from .model import Output, Precision
+from .reads import watching
 from .tracing import UntraceableError
 
 SCORES_AGREE, GRADIENTS_AGREE = 1e-3, 0.05
@@ -71,6 +72,18 @@ def find_kind(
             return eager, Kind(facts, channels, affine, dtype)
     assert failure is not None
     raise failure
+
+
+def reads_pixels(eager: Eager, kind: Kind) -> bool:
+    """Say whether a module hands values of its pixels to Python; graphs in it are not asked.
+
+    A trace reads its sizes as values, and a script keeps its branches.
+    """
+    if holds_graph(eager.module):
+        return False
+    with watching() as seen:
+        eager.check_runs(kind.channels, kind.facts.input_size)
+    return bool(seen)
 
 
 class Truth:
