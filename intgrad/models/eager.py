@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from .._core import ModelError
 from ..images.arrays import Float32Array
-from .copying import to_float
+from .copying import holds_graph, to_float
 from .errors import first_line
 from .model import Output
 from .scores import apply_output, find_scores
+from .torch_backend import quiet_jit
 
 Affine = tuple[list[float], list[float]]
 """Scale and offset of the preprocessing, both empty where the module does its own."""
@@ -66,6 +67,7 @@ class Eager:
                 for part in affine
                 if part
             ]
+        self._holds_graph = holds_graph(self.module)
         self._are_probabilities = are_probabilities
         self._channels_last = channels_last
         self.pairs_single = False
@@ -100,7 +102,7 @@ class Eager:
         import torch
 
         count = len(batch)
-        with plain_modes(self._device):
+        with plain_modes(self._device, self._holds_graph):
             points = self._preprocess(torch.from_numpy(batch))
             if self.pairs_single and count == 1:
                 points = torch.cat([points, points])
@@ -120,7 +122,7 @@ class Eager:
         """Run a black picture, or raise what the module raises."""
         import torch
 
-        with plain_modes(self._device):
+        with plain_modes(self._device, self._holds_graph):
             self.run(self._preprocess(torch.zeros(1, *size, channels)).requires_grad_())
 
     def run(self, points: Any) -> Any:
@@ -144,27 +146,32 @@ class Eager:
 
 
 @contextlib.contextmanager
-def plain_modes(device: Any) -> Iterator[None]:
+def plain_modes(device: Any, holds_graph: bool = False) -> Iterator[None]:
     """Run a module as CallScope of csrc/torch does, whatever modes the caller's thread is in."""
     import torch
 
     jit: Any = torch.jit  # not typed
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
-        device,  # what the module makes anew is there, whatever torch.set_default_device says
-        jit.optimized_execution(False),
-    ):
+    with contextlib.ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        modes.enter_context(torch.autocast(device.type, enabled=False))
+        # What the module makes anew is there, whatever torch.set_default_device says.
+        modes.enter_context(device)
+        if holds_graph:
+            with quiet_jit():
+                modes.enter_context(jit.optimized_execution(False))
         yield
 
 
 def _differentiate(picked: Any, points: Any) -> Any:
     import torch
 
-    if not picked.requires_grad:
-        raise ModelError("the scores have no gradient path to the image")
-    (gradients,) = torch.autograd.grad(picked.sum(), points, allow_unused=True)
+    gradients = None
+    if picked.requires_grad:
+        (gradients,) = torch.autograd.grad(picked.sum(), points, allow_unused=True)
     if gradients is None:
-        raise ModelError("the scores have no gradient path to the image")
+        raise ModelError(
+            "the scores have no gradient path to the image: quantised layers, argmax and what is"
+            " detached have none"
+        )
     return gradients

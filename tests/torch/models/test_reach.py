@@ -401,12 +401,16 @@ class Fourier(nn.Module):
         return self.l(torch.fft.irfft2(torch.fft.rfft2(x) * self.w + self.b).flatten(1))
 
 
-@pytest.mark.parametrize("form", ["module", "archive"])
-@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize(
+    ("form", "dtype"),
+    [
+        ("module", torch.complex64),
+        ("archive", torch.complex64),
+        ("module", torch.complex128),  # which a float32 network cannot be traced with
+    ],
+)
 def test_complex_parameters(dtype, form):
     module = Fourier(dtype)
-    if dtype == torch.complex128 and form == "archive":
-        pytest.skip("torch promotes it to double, which the linear layer does not take")
     scores, gradient = _complex_truth(module)
     source = to_archive(module) if form == "archive" else module
     with warnings.catch_warnings():
@@ -833,6 +837,44 @@ def test_mean_and_std():
     for wrong in ({"mean": mean}, {"mean": 0.5, "std": 0.0}, {"mean": 104.0, "std": 1.0}):
         with pytest.raises(ValueError, match="preprocess"):
             intgrad.load_model(module, **KIND | {"preprocess": wrong})
+
+
+@pytest.mark.parametrize("category", [DeprecationWarning, FutureWarning])
+def test_what_torch_says_of_its_own_jit_is_not_the_users_business(category, monkeypatch, tmp_path):
+    """torch 2.13 deprecates TorchScript, 2.14 and 2.15 do so in FutureWarnings."""
+    for name in ("trace", "save", "load", "freeze", "optimized_execution"):
+
+        def warn(*args, function=getattr(torch.jit, name), name=name, **options):
+            warnings.warn(f"`torch.jit.{name}` is deprecated.", category, stacklevel=2)
+            return function(*args, **options)
+
+        monkeypatch.setattr(torch.jit, name, warn)
+    module = Flattened(FLATTENS["flatten"])
+    facts = {k: v for k, v in KIND.items() if k != "device"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        intgrad.save_model(module, tmp_path / "m.pt", **facts)
+        for source in (module, tmp_path / "m.pt"):
+            options = facts if source is module else {}
+            model = intgrad.load_model(source, **options)
+            intgrad.integrated_gradients(model, IMAGE, 1, steps=2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_modules_say_why():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(784, 3)).eval()
+    quantised = torch.ao.quantization.quantize_dynamic(module, {nn.Linear})
+    with pytest.raises(intgrad.ModelError, match="no gradient path.*quantised"):
+        intgrad.load_model(quantised, **KIND)
+
+
+def test_exported_programs_are_explained_as_modules():
+    module = head(lambda: nn.Conv2d(3, 4, 3))
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(
+        module.eval(), (torch.zeros(2, 3, *SIZE),), dynamic_shapes=({0: batch},)
+    )
+    check(module, source=program.module())
 
 
 def test_exported_programs_say_what_to_do(tmp_path):
