@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core import ModelError
 from .errors import first_line
-from .torch_backend import quiet_jit
+from .torch_backend import quiet_torch
 
 
 def copy_module(module: Any) -> Any:
@@ -45,7 +45,7 @@ def read_graph(archive: bytes, name: str) -> Any:
 
     jit: Any = torch.jit  # not typed
     try:
-        with quiet_jit(), torch.inference_mode(False):
+        with quiet_torch(), torch.inference_mode(False):
             return _settle(jit.load(io.BytesIO(archive), map_location="cpu"))
     except Exception as error:  # torch answers with many
         raise ModelError(f"{name} cannot be read by torch: {first_line(error)}") from error
@@ -150,7 +150,7 @@ def _reload(graph: Any) -> Any:
 
     jit: Any = torch.jit  # not typed
     buffer = io.BytesIO()
-    with quiet_jit():
+    with quiet_torch():
         jit.save(graph, buffer)
         buffer.seek(0)
         return jit.load(buffer, map_location="cpu")

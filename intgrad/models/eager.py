@@ -15,7 +15,7 @@ from .copying import holds_graph, to_float
 from .errors import first_line
 from .model import Output
 from .scores import apply_output, find_scores
-from .torch_backend import quiet_jit
+from .torch_backend import quiet_torch
 
 Affine = tuple[list[float], list[float]]
 """Scale and offset of the preprocessing, both empty where the module does its own."""
@@ -158,7 +158,7 @@ def plain_modes(device: Any, holds_graph: bool = False) -> Iterator[None]:
         # What the module makes anew is there, whatever torch.set_default_device says.
         modes.enter_context(device)
         if holds_graph:
-            with quiet_jit():
+            with quiet_torch():
                 modes.enter_context(jit.optimized_execution(False))
         yield
 

@@ -18,7 +18,7 @@ from .model import OUTPUTS, Model, Output, Precision, check_int
 from .preprocessing import check_preprocess
 from .probe import probe
 from .running import Kind, Truth, find_kind, load_eagerly, load_graph, reads_pixels
-from .torch_backend import check_devices, import_backend, is_module
+from .torch_backend import check_devices, import_backend, is_module, quiet_torch
 from .tracing import PixelReadError, UntraceableError, make_example, serialise
 
 
@@ -140,7 +140,8 @@ def load_model(
     facts = facts.update(channels, multilabel)
     torch_backend = import_backend()
     devices = check_devices(device, precision)
-    found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
+    with quiet_torch():
+        found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in found.remarks + findings.remarks:
         warnings.warn(text, stacklevel=2)

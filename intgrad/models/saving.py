@@ -18,7 +18,7 @@ from .facts import Facts
 from .loading import load_model
 from .preprocessing import check_preprocess
 from .running import Truth, find_kind
-from .torch_backend import is_module
+from .torch_backend import is_module, quiet_torch
 from .tracing import make_example, serialise
 
 
@@ -69,7 +69,8 @@ def save_model(
     name = f"the module {type(module).__name__}"
     facts = Facts(name, size, scores, None, channels, multilabel)
     wrapped = _with_preprocessing(module, affine)
-    eager, kind = find_kind(lambda: copy_module(wrapped), facts, ([], []), "cpu")
+    with quiet_torch():
+        eager, kind = find_kind(lambda: copy_module(wrapped), facts, ([], []), "cpu")
     metadata = {
         "format": 1,
         "architecture": type(module).__name__,

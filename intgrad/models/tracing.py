@@ -15,7 +15,7 @@ from .copying import holds_graph
 from .eager import Affine, plain_modes
 from .errors import first_line
 from .scores import find_scores
-from .torch_backend import quiet_jit
+from .torch_backend import quiet_torch
 
 
 class UntraceableError(ModelError):
@@ -55,18 +55,16 @@ def serialise(
     import torch
 
     jit: Any = torch.jit  # not typed
-    buffer = io.BytesIO()
+    buffer, name = io.BytesIO(), type(module).__name__
     try:
         if not isinstance(module, torch.jit.ScriptModule):
-            module = _trace(_give_scores(module, example), example, type(module).__name__)
-        with quiet_jit():
+            module = _trace(_give_scores(module, example), example, name)
+        with quiet_torch():
             jit.save(module, buffer, _extra_files=extra_files)
     except UntraceableError:
         raise
     except Exception as error:  # the module's own, or torch's for what it cannot write
-        raise UntraceableError(
-            f"{type(module).__name__} cannot be traced: {first_line(error)}"
-        ) from error
+        raise UntraceableError(f"{name} cannot be traced: {first_line(error)}") from error
     return buffer.getvalue()
 
 
@@ -96,7 +94,7 @@ def _trace(module: Any, example: Float32Array, name: str) -> Any:
 
     jit: Any = torch.jit  # not typed
     with (
-        quiet_jit(),
+        quiet_torch(),
         warnings.catch_warnings(record=True) as said,
         plain_modes(torch.device("cpu")),
     ):

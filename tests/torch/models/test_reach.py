@@ -36,7 +36,9 @@ def check(module, image=IMAGE, *, source=None, tolerance=1e-4, dtype=torch.float
     """Compare scores and a gradient with the module's own."""
     with torch.random.fork_rng():
         scores, gradient = expected(module, image, dtype=dtype)
-    model = intgrad.load_model(module if source is None else source, **KIND | options)
+    model = source
+    if not isinstance(source, intgrad.Model):
+        model = intgrad.load_model(module if source is None else source, **KIND | options)
     _, info = intgrad.integrated_gradients(
         model, image, 1, output="logit", steps=1, return_info=True
     )
@@ -265,14 +267,16 @@ FROZEN = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor")  # torch's, of our own autograd here
 @pytest.mark.parametrize("edit", FROZEN, ids=str)
 def test_what_a_trace_would_freeze(edit):
     module = edited(FROZEN[edit])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, of what it would have frozen
-        traced_alone = pytest.warns(UserWarning, match=SLOW)
-        with traced_alone:
-            model = check(module, dtype=torch.float32)
+    expected(module, IMAGE, dtype=torch.float32)
+    with pytest.warns(UserWarning, match=SLOW) as said:
+        model = intgrad.load_model(module, **KIND)
+    assert sorted(SLOW in str(each.message) for each in said) == [False, True]
+    assert any("one image at a time" in str(each.message) for each in said)
+    check(module, source=model, dtype=torch.float32)
     # The path from black passes both sides of a branch.
     maps = intgrad.integrated_gradients(model, IMAGE, 1, output="logit", steps=8, rule="midpoint")
     total = 0
@@ -839,16 +843,19 @@ def test_mean_and_std():
             intgrad.load_model(module, **KIND | {"preprocess": wrong})
 
 
+def deprecated(function, category):
+    def warn(*args, **options):
+        warnings.warn(f"`torch.jit.{function.__name__}` is deprecated.", category, stacklevel=2)
+        return function(*args, **options)
+
+    return warn
+
+
 @pytest.mark.parametrize("category", [DeprecationWarning, FutureWarning])
 def test_what_torch_says_of_its_own_jit_is_not_the_users_business(category, monkeypatch, tmp_path):
     """torch 2.13 deprecates TorchScript, 2.14 and 2.15 do so in FutureWarnings."""
     for name in ("trace", "save", "load", "freeze", "optimized_execution"):
-
-        def warn(*args, function=getattr(torch.jit, name), name=name, **options):
-            warnings.warn(f"`torch.jit.{name}` is deprecated.", category, stacklevel=2)
-            return function(*args, **options)
-
-        monkeypatch.setattr(torch.jit, name, warn)
+        monkeypatch.setattr(torch.jit, name, deprecated(getattr(torch.jit, name), category))
     module = Flattened(FLATTENS["flatten"])
     facts = {k: v for k, v in KIND.items() if k != "device"}
     with warnings.catch_warnings():
