@@ -77,6 +77,9 @@ def _parse_metadata(text: bytes, name: str) -> dict[str, Any]:
             all(isinstance(n, int) and n > 0 for n in (height, width))
             and metadata["scores"] in ("logits", "probabilities")
             and (labels is None or all(isinstance(label, str) for label in labels))
+            and isinstance(metadata.get("channels", 1), int)
+            and metadata.get("channels", 1) > 0
+            and metadata.get("multilabel") in (None, True, False)
         )
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, ModelError):

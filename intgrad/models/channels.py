@@ -19,7 +19,7 @@ SIZES = re.compile(r"shape|size|dimension|cannot be multiplied", re.IGNORECASE)
 IN_PLACE = "leaf Variable that requires grad"
 
 
-def find_channels(eager: Eager, module: Any, facts: Facts, affine: Affine) -> int:
+def find_channels(eager: Eager, facts: Facts, affine: Affine) -> int:
     """Return the number of channels that a module runs on.
 
     Raises
@@ -28,7 +28,7 @@ def find_channels(eager: Eager, module: Any, facts: Facts, affine: Affine) -> in
         If it does not run; the text says what it ran into.
     """
     failures: dict[int, Exception] = {}
-    candidates = _candidates(module, affine, facts.channels)
+    candidates = _candidates(eager.module, affine, facts.channels)
     while (channels := next((n for n in candidates if n not in failures), None)) is not None:
         try:
             eager.check_runs(channels, facts.input_size)

@@ -6,6 +6,7 @@ a model is run as it is, by eager autograd, on two pictures, and what is quicker
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,19 +60,21 @@ def find_kind(
     ModelError
         If it does not run; the text says why.
     """
-    failure: ModelError | None = None
-    own = find_dtype(read())
-    for dtype in (None,) if own is None else (None, own):
-        module = read()
+    module = read()
+    own = find_dtype(module)
+
+    def run(module: Any, dtype: Any) -> tuple[Eager, Kind]:
         eager = Eager(module, affine, facts.are_probabilities, device=device, dtype=dtype)
-        try:
-            channels = find_channels(eager, module, facts, affine)
-        except ModelError as error:
-            failure = failure or error
-        else:
-            return eager, Kind(facts, channels, affine, dtype)
-    assert failure is not None
-    raise failure
+        return eager, Kind(facts, find_channels(eager, facts, affine), affine, dtype)
+
+    try:
+        return run(module, None)
+    except ModelError:
+        if own is None:
+            raise
+        with contextlib.suppress(ModelError):
+            return run(read(), own)
+        raise
 
 
 def reads_pixels(eager: Eager, kind: Kind) -> bool:

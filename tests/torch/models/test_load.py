@@ -157,6 +157,9 @@ def test_facts_are_never_guessed(source, fact):
         ({"scores": "marks"}, "makes no sense"),
         ({"labels": [1, 2]}, "makes no sense"),
         ({"labels": 7}, "unreadable"),
+        ({"channels": "3"}, "makes no sense"),
+        ({"channels": 0}, "makes no sense"),
+        ({"multilabel": "yes"}, "makes no sense"),
     ],
 )
 def test_nonsense_in_the_description(change, text):
@@ -308,7 +311,7 @@ def test_other_channel_counts(channels):
         Smooth(channels=channels),
     ):
         model = load(source)
-        image = np.zeros((*SIZE, channels), np.uint8)
+        image = np.full((*SIZE, channels), 100, np.uint8)
         assert intgrad.integrated_gradients(model, image, 0, steps=2).shape == image.shape
         with pytest.raises(ValueError, match=f"takes {channels} channels, got images of shape"):
             model.predict(IMAGE)
