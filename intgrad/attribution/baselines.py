@@ -50,6 +50,12 @@ class Baselines:
     is_sample: bool = False
     seed: int | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Say whether each is of one colour."""
+        first = self.pixels[:, :, :1, :1]
+        return bool((self.pixels == first).all())
+
 
 def make_baselines(
     baseline: Any, images: Float32Array, seed: int | None, remarks: Remarks, *, each: bool = True

@@ -13,7 +13,7 @@ from ..models.model import Model, check_int, squeeze
 from ..models.targets import Targets
 from .baselines import Baselines, UniformDraws, make_baselines
 from .devices import Update, integrate
-from .doubts import doubt
+from .doubts import doubt, find_unattributable
 from .info import Infos, make_infos
 from .options import Options, complete, takes_options
 from .plan import Plan
@@ -166,7 +166,7 @@ def _attribute(
     if not return_info:
         return attributions
     seconds = time.perf_counter() - started
-    infos: list[Any] = make_infos(model, result, batch, indices, baselines, plan, seconds)
+    infos: list[Any] = make_infos(model, result, indices, baselines, plan, seconds)
     if not many:
         infos = [row[0] for row in infos]
     return attributions, infos[0] if single else infos
@@ -197,6 +197,7 @@ def compute(
     options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
     options["sample"] = baselines.is_sample
     result = integrate(model, batch, baselines.pixels, indices, options, update, first_image)
+    result["unattributable"] = find_unattributable(batch, baselines, remarks, first_image)
     unknown = doubt(result, batch, baselines.pixels, plan.output, remarks, first_image)
     if plan.tolerance is not None:
         evaluations = result["node_counts"].sum(axis=1)

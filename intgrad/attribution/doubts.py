@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images.arrays import Float32Array
+from .baselines import Baselines, share_equal
 from .remarks import Remarks
 
 MISSED = 0.01
@@ -18,6 +19,9 @@ ROUNDING = 2.0**-22
 """A change of a float32 score that is none, relative to the score."""
 CERTAIN = 1e-6
 """How close to 0 or 1 a probability is that can hardly move."""
+
+NOTABLE = 0.05
+"""A share of an image's pixels that is told where it equals the baseline."""
 
 Cells = npt.NDArray[np.bool_]
 """(N, T): which targets of which images."""
@@ -88,6 +92,28 @@ def doubt(
     for name in ("quadrature_error", "baseline_error"):
         result[name][unknown & ~np.isinf(result[name])] = math.nan
     return unknown
+
+
+def find_unattributable(
+    images: Float32Array, baselines: Baselines, remarks: Remarks, first_image: int
+) -> npt.NDArray[np.float64]:
+    """Return the share (N,) of each image's pixels that equal the baseline, and so get nothing.
+
+    Where a plain colour is the baseline, such as black, objects of that colour are left out, which
+    is remarked on: a blurred baseline equals what has no detail, and is meant to.
+    """
+    shares = share_equal(images, baselines.pixels)
+    notable = np.flatnonzero((shares > NOTABLE) & (shares < 1))
+    if len(notable) and baselines.is_plain:
+        worst = notable[shares[notable].argmax()]
+        others = f" (and of {len(notable) - 1} more images)" if len(notable) > 1 else ""
+        remarks.make(
+            "unattributable",
+            f"{shares[worst]:.0%} of the pixels of image {first_image + worst}{others} equal the"
+            f" {baselines.name} baseline and get nothing, whatever they show: see what another"
+            " baseline says, such as 'blur'",
+        )
+    return shares
 
 
 def _probabilities(scores: npt.NDArray[np.float64], output: str) -> npt.NDArray[np.float64]:

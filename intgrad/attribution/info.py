@@ -15,11 +15,9 @@ from .._version import __version__
 from ..images.arrays import Float32Array
 from ..models.model import Model, Output
 from ..models.targets import Targets
-from .baselines import Baselines, share_equal
+from .baselines import Baselines
+from .doubts import NOTABLE
 from .plan import Plan, Rule, has_error_bars
-
-NOTABLE = 0.05
-"""A share of pixels that can get nothing which is worth a word."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -218,7 +216,6 @@ Infos = AttributionInfo | list[AttributionInfo] | list[list[AttributionInfo]]
 def make_infos(
     model: Model,
     result: dict[str, Any],
-    images: Float32Array,
     targets: Targets,
     baselines: Baselines,
     plan: Plan,
@@ -237,14 +234,13 @@ def make_infos(
         "seconds": seconds,
         "versions": versions(model),
     }
-    shares = share_equal(images, baselines.pixels)
     nodes = _list_nodes(result, baselines, plan)
     return [
         [
             AttributionInfo(
                 target=int(target),
                 label=_label(model, int(target)),
-                unattributable=float(shares[i]),
+                unattributable=float(result["unattributable"][i]),
                 **_numbers(result, (i, t), baselines.is_sample),
                 **nodes[i],
                 **common,

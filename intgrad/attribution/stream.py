@@ -205,7 +205,7 @@ class _Stream:
             self.model, batch, baselines, indices, self.plan, update, self.remarks, chunk.first
         )
         seconds = (time.perf_counter() - started) / len(batch)
-        infos = make_infos(self.model, result, batch, indices, baselines, self.plan, seconds)
+        infos = make_infos(self.model, result, indices, baselines, self.plan, seconds)
         attributions = squeeze(result["attributions"], False, many)
         return zip(attributions, infos if many else [row[0] for row in infos], strict=True)
 

@@ -146,6 +146,13 @@ def test_the_share_of_pixels_that_equal_the_baseline():
 def test_the_info_tells_it():
     image = STACK[0].copy()
     image[:3] = 0
-    assert explain(image)[1].unattributable == 0.5
+    text = "50% of the pixels of image 0 equal the black baseline and get nothing"
+    with pytest.warns(UserWarning, match=text) as said:
+        assert explain(image)[1].unattributable == 0.5
+    assert len(said) == 1
+    with pytest.warns(UserWarning, match=r"image 1 \(and of 1 more images\)"):
+        explain(np.stack([STACK[0], image, image]))
     assert explain(image, baseline="white")[1].unattributable < 0.05
     assert explain(image, baseline="uniform", seed=1)[1].unattributable < 0.05
+    given = np.where(image > 100, image, 0)
+    assert explain(image, baseline=given)[1].unattributable > 0.5  # it is asked for: no warning

@@ -104,6 +104,7 @@ def test_pixels_that_get_nothing_are_told_where_there_are_many():
     image = pixels(SHAPE)
     assert "equal the baseline" not in explain(image=image).summary()
     image[:3] = 0
-    info = explain(image=image)
+    with pytest.warns(UserWarning, match="50% of the pixels"):
+        info = explain(image=image)
     assert "50.0 % of the pixels equal the baseline, and get nothing" in info.summary()
     assert info.caption().endswith("50.0 % of the pixels equal the baseline and get nothing")
