@@ -377,6 +377,18 @@ def test_networks_of_another_precision(framework, dtype):
     assert np.isfinite(intgrad.integrated_gradients(model, IMAGES, steps=2)).all()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_preprocessing_of_other_channels(channels):
+    images = np.ones((2, 8, 6, channels), np.float32)
+    targets = np.zeros(2, np.int64)
+    common = {"scores": "logits", "output": "logit"}
+    adapter = adapters.from_torch(lambda x: x.flatten(1), preprocess="imagenet", **common)
+    with pytest.raises(ValueError, match=f"of 3 channels, and the images have {channels}"):
+        adapter(images, targets)
+    adapter = adapters.from_torch(lambda x: x.flatten(1), preprocess="xception", **common)
+    assert adapter(images, targets)[1].shape == images.shape
+
+
 def test_the_output_is_the_adapters_own():
     adapter = adapters.from_torch(lambda batch: batch.flatten(1), scores="logits", output="logit")
     assert intgrad.load_model(adapter, output="logit")
