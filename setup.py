@@ -1,7 +1,7 @@
 """Declares the two extension modules; everything else is in pyproject.toml.
 
 Environment:
-    INTGRAD_TORCH   auto (default: build _torch if torch is there and not too old), require, or off
+    INTGRAD_TORCH   auto (default: build _torch if one that will do is there), require, or off
     INTGRAD_WERROR  1: compiler warnings are errors, as in CI
 """
 
