@@ -39,6 +39,11 @@ class Adapter:
         self, batch: Float32Array, targets: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return scores (n, K) and the gradients (n, H, W, C) of those at the targets (n,)."""
+        if self._scale is not None and self._scale.size not in (1, batch.shape[3]):
+            raise ValueError(  # NumPy would make more channels of one
+                f"preprocess is of {self._scale.size} channels, and the images have"
+                f" {batch.shape[3]}: give one number for all, or one for each channel"
+            )
         points = batch if self._scale is None else batch * self._scale + self._offset
         scores, gradients = self._differentiate(points, targets)
         if gradients is None:

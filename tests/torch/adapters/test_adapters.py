@@ -58,7 +58,7 @@ def require(name):
         pytest.skip(f"{name} is not installed")
 
 
-CASES = [(o, p) for o in OUTPUTS[:3] for p in (False, True) if not (p and o == "logit")]
+CASES = [(o, p) for o in OUTPUTS for p in (False, True) if not (p and o in ("logit", "sigmoid"))]
 
 
 def kind(probabilities):
@@ -377,6 +377,18 @@ def test_networks_of_another_precision(framework, dtype):
     assert np.isfinite(intgrad.integrated_gradients(model, IMAGES, steps=2)).all()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_preprocessing_of_other_channels(channels):
+    images = np.ones((2, 8, 6, channels), np.float32)
+    targets = np.zeros(2, np.int64)
+    common = {"scores": "logits", "output": "logit"}
+    adapter = adapters.from_torch(lambda x: x.flatten(1), preprocess="imagenet", **common)
+    with pytest.raises(ValueError, match=f"of 3 channels, and the images have {channels}"):
+        adapter(images, targets)
+    adapter = adapters.from_torch(lambda x: x.flatten(1), preprocess="xception", **common)
+    assert adapter(images, targets)[1].shape == images.shape
+
+
 def test_the_output_is_the_adapters_own():
     adapter = adapters.from_torch(lambda batch: batch.flatten(1), scores="logits", output="logit")
     assert intgrad.load_model(adapter, output="logit")
@@ -408,7 +420,7 @@ def load_untraceable(module=None, **options):
         return intgrad.load_model(module or Untraceable(), **FACTS | options)
 
 
-@pytest.mark.parametrize("output", OUTPUTS[:3])
+@pytest.mark.parametrize("output", OUTPUTS)
 def test_a_module_that_cannot_be_traced(output):
     model = load_untraceable(labels=list("abcd"))
     assert (model.device, model.num_classes) == ("cpu", 4)
