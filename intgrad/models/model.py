@@ -109,8 +109,10 @@ class Model:
         if self._callable_output == "log_softmax":
             scores = np.exp(scores)
         elif self._callable_output == "logit":
+            if scores.shape[1] == 1:  # against 0, the logit of all else
+                scores = np.concatenate([scores, np.zeros_like(scores)], axis=1)
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-            scores /= scores.sum(axis=1, keepdims=True)
+            scores = (scores / scores.sum(axis=1, keepdims=True))[:, : self.num_classes]
         return scores[0] if single else scores
 
     def top(

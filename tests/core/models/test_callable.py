@@ -206,3 +206,12 @@ def test_threads_share_a_model():
     for thread in threads:
         thread.join()
     np.testing.assert_array_equal(found, expected)
+
+
+def test_one_logit_of_a_callable_is_a_sigmoid():
+    def score(batch, targets):
+        return batch.mean((1, 2, 3))[:, None] / 100, np.full_like(batch, 1 / (100 * batch[0].size))
+
+    model = intgrad.load_model(score, output="logit")
+    image = np.full((4, 5, 3), 80.0)
+    np.testing.assert_allclose(model.predict(image), 1 / (1 + np.exp(-0.8)), rtol=1e-5)
