@@ -54,7 +54,7 @@ def scale(picture: Any, scales: tuple[int, ...]) -> npt.NDArray[np.float32]:
             f" {' or '.join(f'0..{white}' for white in scales)}: scale it, or read it yourself and"
             " pass an array in 0..255"
         )
-    pixels = np.multiply(values, 255, dtype=np.float32)
+    pixels: npt.NDArray[np.float32] = np.multiply(values, 255, dtype=np.float32)
     pixels /= fitting[0]
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
