@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..images.arrays import to_real_array
 from . import styles
+from .arguments import (
+    check_choice,
+    check_clip,
+    check_colour,
+    check_finite,
+    check_match,
+    check_percentage,
+    check_positive,
+    to_links,
+    to_real,
+    to_stack,
+    to_structure,
+)
 from .figures import draw_grid
+from .panels import draw_styled, draw_trusted, fit, to_uint8
+from .tones import SIGNS, Tone, paint
 
 POLARITIES = ("positive", "negative", "both")
-SIGNS = {"positive": (1.0,), "negative": (-1.0,), "both": (1.0, -1.0)}
 RANKS = ("pixels", "attribution")
 
 Array = npt.NDArray[Any]
@@ -70,8 +81,8 @@ class GradVisualizer:
         positive_channel: Sequence[float] = (0, 255, 0),
         negative_channel: Sequence[float] = (255, 0, 0),
     ) -> None:
-        self.positive_channel = _check_colour(positive_channel, "positive_channel")
-        self.negative_channel = _check_colour(negative_channel, "negative_channel")
+        self.positive_channel = check_colour(positive_channel, "positive_channel")
+        self.negative_channel = check_colour(negative_channel, "negative_channel")
 
     def apply_polarity(
         self, attributions: npt.ArrayLike, polarity: str, *, clip: float | None = 1.0
@@ -99,9 +110,9 @@ class GradVisualizer:
             If `attributions` are not real and finite, `polarity` is unknown or `clip` is not
             positive.
         """
-        limit = _check_clip(clip)
-        positive = _check_choice(polarity, POLARITIES[:2], "polarity") == "positive"
-        array = _to_real(attributions, "attributions")
+        limit = check_clip(clip)
+        positive = check_choice(polarity, POLARITIES[:2], "polarity") == "positive"
+        array = to_real(attributions, "attributions")
         low, high = (0.0, limit) if positive else (-limit, 0.0)
         return _like(_core.clip(array, low, high), array)
 
@@ -140,10 +151,10 @@ class GradVisualizer:
             If `attributions` are empty or not real and finite, a percentile lies outside
             [0, 100], or `lower_end` is not finite.
         """
-        high = 100 - _check_percentage(clip_above_percentile, "clip_above_percentile")
-        low = 100 - _check_percentage(clip_below_percentile, "clip_below_percentile")
-        lower_end = _check_finite(lower_end, "lower_end")
-        array = _to_real(attributions, "attributions")
+        high = 100 - check_percentage(clip_above_percentile, "clip_above_percentile")
+        low = 100 - check_percentage(clip_below_percentile, "clip_below_percentile")
+        lower_end = check_finite(lower_end, "lower_end")
+        array = to_real(attributions, "attributions")
         return _like(_core.linear_transform(array, high, low, lower_end, None), array)
 
     def get_thresholded_attributions(self, attributions: npt.ArrayLike, percentage: float) -> Any:
@@ -169,8 +180,8 @@ class GradVisualizer:
             If `attributions` are empty or not real and finite, or `percentage` lies outside
             [0, 100].
         """
-        percentage = _check_percentage(percentage, "percentage")
-        array = _to_real(attributions, "attributions")
+        percentage = check_percentage(percentage, "percentage")
+        array = to_real(attributions, "attributions")
         threshold = _core.energy_threshold(array, percentage)
         return _result_type(array)(threshold)
 
@@ -194,8 +205,8 @@ class GradVisualizer:
         TypeError, ValueError
             If `attributions` are not real and finite, or `threshold` is not finite.
         """
-        threshold = _check_finite(threshold, "threshold")
-        array = _to_real(attributions, "attributions")
+        threshold = check_finite(threshold, "threshold")
+        array = to_real(attributions, "attributions")
         return _core.binarize(array, float(_result_type(array)(threshold)))
 
     def morphological_cleanup_fn(
@@ -224,8 +235,8 @@ class GradVisualizer:
         TypeError, ValueError
             If either array is empty, not two-dimensional, or not real and finite.
         """
-        array = _to_real(attributions, "attributions", ndim=2)
-        return _like(_core.cleanup(array, _to_structure(structure), None), array)
+        array = to_real(attributions, "attributions", ndim=2)
+        return _like(_core.cleanup(array, to_structure(structure), None), array)
 
     def draw_outlines(
         self,
@@ -264,10 +275,10 @@ class GradVisualizer:
             If `attributions` are empty, not two-dimensional, or not real and finite, `percentage`
             lies outside [0, 100], or the structure is not (3, 3) and symmetric.
         """
-        percentage = _check_percentage(percentage, "percentage")
-        links = _to_links(connected_component_structure)
-        by_pixels = _check_choice(rank, RANKS, "rank") == "pixels"
-        array = _to_real(attributions, "attributions", ndim=2)
+        percentage = check_percentage(percentage, "percentage")
+        links = to_links(connected_component_structure)
+        by_pixels = check_choice(rank, RANKS, "rank") == "pixels"
+        array = to_real(attributions, "attributions", ndim=2)
         mask = _core.fill_holes(self.binarize(array))
         labels, sizes = _core.components(mask, links, None if by_pixels else array)
         return _core.outline(labels, sizes, percentage)
@@ -336,24 +347,24 @@ class GradVisualizer:
             If an array has the wrong shape, is empty or is not real and finite, or an argument
             is out of its range; the text quotes it.
         """
-        tone = _Tone(
-            signs=SIGNS[_check_choice(polarity, POLARITIES, "polarity")],
-            limit=_check_clip(clip),
-            high=100 - _check_percentage(clip_above_percentile, "clip_above_percentile"),
-            low=100 - _check_percentage(clip_below_percentile, "clip_below_percentile"),
-            vmax=None if vmax is None else _check_positive(vmax, "vmax"),
+        tone = Tone(
+            signs=SIGNS[check_choice(polarity, POLARITIES, "polarity")],
+            limit=check_clip(clip),
+            high=100 - check_percentage(clip_above_percentile, "clip_above_percentile"),
+            low=100 - check_percentage(clip_below_percentile, "clip_below_percentile"),
+            vmax=None if vmax is None else check_positive(vmax, "vmax"),
         )
-        percentage = _check_percentage(
+        percentage = check_percentage(
             outlines_component_percentage, "outlines_component_percentage"
         )
-        _check_choice(rank, RANKS, "rank")
+        check_choice(rank, RANKS, "rank")
         colours = [self._colour(sign) for sign in tone.signs]
-        array = _to_real(attributions, "attributions", ndim=3)
-        picture = _to_real(image, "image", ndim=3) if overlay else None
+        array = to_real(attributions, "attributions", ndim=3)
+        picture = to_real(image, "image", ndim=3) if overlay else None
         if picture is not None:
             for colour in colours:
-                _check_match(picture, array, colour)
-        brush = _to_structure(structure) if morphological_cleanup else None
+                check_match(picture, array, colour)
+        brush = to_structure(structure) if morphological_cleanup else None
 
         layers = []
         for shown in tone.apply(array):
@@ -362,11 +373,11 @@ class GradVisualizer:
             if outlines:
                 shown = self.draw_outlines(shown, percentage, rank=rank)
             layers.append(shown)
-        return _paint(picture, layers, colours)
+        return paint(picture, layers, colours)
 
     def _colour(self, sign: float) -> tuple[float, ...]:
         name = "positive_channel" if sign > 0 else "negative_channel"
-        return _check_colour(getattr(self, name), name)
+        return check_colour(getattr(self, name), name)
 
     def visualize(
         self,
@@ -443,12 +454,12 @@ class GradVisualizer:
         ImportError
             If matplotlib is not installed.
         """
-        _check_choice(style, styles.STYLES, "style")
-        _check_choice(polarity, POLARITIES, "polarity")
-        images = _to_stack(image, "image", 3)
+        check_choice(style, styles.STYLES, "style")
+        check_choice(polarity, POLARITIES, "polarity")
+        images = to_stack(image, "image", 3)
         maps = [
-            _to_stack(gradients, "gradients", 3, images.shape[:3]),
-            _to_stack(integrated_gradients, "integrated_gradients", 3, images.shape[:3]),
+            to_stack(gradients, "gradients", 3, images.shape[:3]),
+            to_stack(integrated_gradients, "integrated_gradients", 3, images.shape[:3]),
         ]
         limits = vmax if isinstance(vmax, tuple) else (vmax, vmax)
         options = {
@@ -462,21 +473,21 @@ class GradVisualizer:
             "clip": clip,
             "rank": rank,
         }
-        columns = [[_to_uint8(picture) for picture in images]]
+        columns = [[to_uint8(picture) for picture in images]]
         for values, limit in zip(maps, limits, strict=True):
             if style == "overlay":
                 columns.append(self._overlays(images, values, polarity, limit, options))
             else:
-                columns.append(_draw_styled(style, images, values, polarity, limit))
+                columns.append(draw_styled(style, images, values, polarity, limit))
         names = ["Input", "Normal gradients", "Integrated gradients"]
         if error is not None:
-            deviations = _to_stack(error, "error", 2, images.shape[:3])
-            columns.append(_draw_trusted(maps[1], deviations, _check_positive(k, "k"), limits[1]))
+            deviations = to_stack(error, "error", 2, images.shape[:3])
+            columns.append(draw_trusted(maps[1], deviations, check_positive(k, "k"), limits[1]))
             names.append(f"Beyond {k:g} sd")
         return draw_grid(
             list(zip(*columns, strict=True)),
             names if titles is None else titles,
-            figsize=_fit(figsize, images.shape[:3], len(columns)),
+            figsize=fit(figsize, images.shape[:3], len(columns)),
             axes=axes,
             show=show,
             save=save,
@@ -492,195 +503,16 @@ class GradVisualizer:
     ) -> list[Array]:
         """Draw a column as the seed does; several images share the threshold of all of them."""
         if vmax is None and len(images) > 1:
-            tone = _Tone(SIGNS[polarity], _check_clip(options["clip"]), 0.0, 0.0, None)
+            tone = Tone(SIGNS[polarity], check_clip(options["clip"]), 0.0, 0.0, None)
             means = np.stack([tone.means(array) for array in values])
-            percentage = 100 - _check_percentage(
+            percentage = 100 - check_percentage(
                 options["clip_above_percentile"], "clip_above_percentile"
             )
             vmax = float(self.get_thresholded_attributions(means, percentage)) or None
         return [
-            _to_uint8(self.process_grads(image, array, polarity, vmax=vmax, **options))
+            to_uint8(self.process_grads(image, array, polarity, vmax=vmax, **options))
             for image, array in zip(images, values, strict=True)
         ]
-
-
-@dataclass(frozen=True)
-class _Tone:
-    """From attributions to maps of 0..1, one for each sign; both share the scale."""
-
-    signs: tuple[float, ...]
-    limit: float
-    high: float
-    low: float
-    vmax: float | None
-
-    def means(self, array: Array) -> Array:
-        maps = [_core.channel_mean(array, sign, self.limit) for sign in self.signs]
-        return maps[0][np.newaxis] if len(maps) == 1 else np.stack(maps)
-
-    def apply(self, array: Array) -> Array:
-        maps = self.means(array)
-        if self.vmax is not None:
-            return np.clip(maps / self.vmax, 0, 1)
-        shaped: Array = _core.linear_transform(maps, self.high, self.low, 0.0, maps)
-        return shaped
-
-
-def _paint(picture: Array | None, layers: list[Array], colours: list[tuple[float, ...]]) -> Array:
-    """Colour the layers, and lay them over the picture; those of two signs add up."""
-    if picture is not None:
-        for layer, colour in zip(layers, colours, strict=True):
-            picture = _core.overlay(picture, layer, colour)
-        return picture
-    whole = all(isinstance(value, int) for colour in colours for value in colour)
-    painted = [
-        _core.colour(layer if whole else layer.astype(np.float64, copy=False), colour)
-        for layer, colour in zip(layers, colours, strict=True)
-    ]
-    return painted[0] if len(painted) == 1 else painted[0] + painted[1]
-
-
-def _fit(figsize: tuple[float, float], shape: tuple[int, ...], columns: int) -> tuple[float, float]:
-    """Make the rows of several images no higher than their pictures and a title need."""
-    width, height = figsize
-    count, rows_of_pixels, pixels = shape
-    if count == 1:
-        return width, height
-    title = 0.2
-    return width, count * min(height, width / columns * rows_of_pixels / pixels + title)
-
-
-def _draw_styled(
-    style: str, images: Array, values: Array, polarity: str, vmax: float | None
-) -> list[Array]:
-    maps = styles.select(values.mean(axis=3, dtype=np.float64), polarity)
-    limit = _scale(maps, vmax)
-    if style == "heat":
-        return [styles.heat(shown, limit, polarity) for shown in maps]
-    if style == "masked":
-        return [styles.masked(*pair, limit) for pair in zip(images, maps, strict=True)]
-    return [styles.blended(*pair, limit, polarity) for pair in zip(images, maps, strict=True)]
-
-
-def _draw_trusted(values: Array, deviations: Array, k: float, vmax: float | None) -> list[Array]:
-    maps = values.mean(axis=3, dtype=np.float64)
-    limit = _scale(maps, vmax)
-    return [
-        styles.trusted(shown, deviation, k, limit)
-        for shown, deviation in zip(maps, deviations, strict=True)
-    ]
-
-
-def _scale(maps: Array, vmax: float | None) -> float:
-    return styles.scale_of(maps) if vmax is None else _check_positive(vmax, "vmax")
-
-
-def _to_uint8(picture: Array) -> Array:
-    return np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def _to_stack(values: Any, name: str, ndim: int, shape: tuple[int, ...] | None = None) -> Array:
-    """Return values of one image or several as a stack."""
-    array = _to_real(values, name)
-    stack = array[np.newaxis] if array.ndim == ndim else array
-    if stack.ndim != ndim + 1 or 0 in stack.shape:
-        raise ValueError(f"{name} must have {ndim} or {ndim + 1} dimensions, got {array.shape}")
-    if shape is not None and stack.shape[:3] != shape:
-        raise ValueError(f"{name} must match the image, {shape}, got shape {array.shape}")
-    if not np.isfinite(stack).all():
-        raise ValueError(f"{name} must be finite, got NaN or inf")
-    return stack
-
-
-def _check_choice(value: Any, choices: Sequence[str], name: str) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
-    return str(value)
-
-
-def _check_positive(value: Any, name: str) -> float:
-    number = _check_finite(value, name)
-    if number <= 0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
-    return number
-
-
-def _check_finite(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return number
-
-
-def _check_percentage(value: Any, name: str) -> float:
-    number = _check_finite(value, name)
-    if not 0 <= number <= 100:
-        raise ValueError(f"{name} must be in [0, 100], got {value!r}")
-    return number
-
-
-def _check_clip(clip: float | None) -> float:
-    """Return the greatest magnitude to keep, inf for None."""
-    if clip is None:
-        return math.inf
-    limit = float(clip)
-    if not limit > 0:
-        raise ValueError(f"clip must be positive, or None to keep all, got {clip!r}")
-    return limit
-
-
-def _check_colour(colour: Any, name: str) -> tuple[float, ...]:
-    array = np.asarray(colour)
-    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be a colour such as (0, 255, 0), got {colour!r}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got {colour!r}")
-    return tuple(array.tolist())
-
-
-def _check_match(image: Array, attributions: Array, colour: tuple[float, ...]) -> None:
-    channels = len(colour)
-    if image.shape[:2] != attributions.shape[:2] or image.shape[2] not in (channels, 1):
-        height, width = attributions.shape[:2]
-        raise ValueError(
-            f"image must have shape {(height, width, channels)}, the size of the attributions and"
-            f" the channels of the colour {colour}, got {image.shape}"
-        )
-
-
-def _to_real(values: Any, name: str, ndim: int | None = None) -> Array:
-    """Return an array of real numbers that the core reads; no copy where possible."""
-    array = to_real_array(values, name, kinds="biuf", expected="real numbers")
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}")
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        with np.errstate(over="ignore"):  # what overflows is inf, and the core says where
-            return array.astype(np.float64)
-    return array
-
-
-def _to_structure(structure: Any) -> Array:
-    array = _to_real(structure, "structure", ndim=2)
-    if array.size == 0:
-        raise ValueError(f"structure must not be empty, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"structure must be finite, got {structure!r}")
-    return array
-
-
-def _to_links(structure: Any) -> int:
-    """Return the neighbours before a pixel that a (3, 3) structure connects, as the core's bits."""
-    array = np.asarray(structure, np.bool_)
-    if array.shape != (3, 3) or not np.array_equal(array, array[::-1, ::-1]):
-        raise ValueError(
-            "connected_component_structure must have shape (3, 3) and be the same after a turn by"
-            f" 180 degrees, got {structure!r}"
-        )
-    west, north_west, north, north_east = array[1, 0], array[0, 0], array[0, 1], array[0, 2]
-    return int(west) + 2 * int(north_west) + 4 * int(north) + 8 * int(north_east)
 
 
 def _result_type(array: Array) -> type[np.float32] | type[np.float64]:
