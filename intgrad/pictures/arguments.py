@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images.arrays import to_real_array
+from .colours import Colour
 
 Array = npt.NDArray[Any]
 
@@ -68,14 +69,32 @@ def check_colour(colour: Any, name: str) -> tuple[float, ...]:
     return tuple(array.tolist())
 
 
+def to_rgb_colour(colour: Any, name: str, exact: bool) -> Colour:
+    """Return a colour in bytes of RGB, if need be by repeating or leaving out components.
+
+    Raises
+    ------
+    ValueError
+        If `exact`, where it has not three of them.
+    """
+    components = check_colour(colour, name)
+    if exact and len(components) != 3:
+        raise ValueError(f"{name} must have three components for heat maps, RGB, got {colour!r}")
+    red, green, blue = (round(min(max(each, 0), 255)) for each in (3 * components)[:3])
+    return red, green, blue
+
+
 def check_match(image: Array, attributions: Array, colour: tuple[float, ...]) -> None:
     """Check that an image has the attributions' size and the colour's channels, or 1."""
     channels = len(colour)
     if image.shape[:2] != attributions.shape[:2] or image.shape[2] not in (channels, 1):
         height, width = attributions.shape[:2]
+        advice = (
+            "" if image.shape[2] <= 4 else ": show three of its channels, image[..., [3, 2, 1]]"
+        )
         raise ValueError(
             f"image must have shape {(height, width, channels)}, the size of the attributions and"
-            f" the channels of the colour {colour}, got {image.shape}"
+            f" the channels of the colour {colour}, got {image.shape}{advice}"
         )
 
 
@@ -110,6 +129,26 @@ def to_links(structure: Any) -> int:
         )
     west, north_west, north, north_east = array[1, 0], array[0, 0], array[0, 1], array[0, 2]
     return int(west) + 2 * int(north_west) + 4 * int(north) + 8 * int(north_east)
+
+
+def to_limits(vmax: Any) -> tuple[float | None, float | None]:
+    """Return the ends of two scales from one for both, or one for each."""
+    pair = tuple(vmax) if isinstance(vmax, list | tuple) else (vmax, vmax)
+    if len(pair) != 2:
+        raise ValueError(f"vmax must be a number or two, one for each column, got {vmax!r}")
+    first, second = (None if each is None else check_positive(each, "vmax") for each in pair)
+    return first, second
+
+
+def to_photographs(image: Any) -> Array:
+    """Return one image or several as a stack (N, H, W, K) that can be shown."""
+    stack = to_stack(image, "image", 3)
+    if stack.shape[3] not in (1, 3, 4):
+        raise ValueError(
+            "image must have 1, 3 or 4 channels to be shown, got shape"
+            f" {np.shape(image)}: pass three of its channels, such as image[..., [3, 2, 1]]"
+        )
+    return stack
 
 
 def to_stack(values: Any, name: str, ndim: int, shape: tuple[int, ...] | None = None) -> Array:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from ..images.mending import warn_of_range
 from . import styles
 from .arguments import (
     check_choice,
@@ -19,17 +21,19 @@ from .arguments import (
     check_match,
     check_percentage,
     check_positive,
+    to_limits,
     to_links,
+    to_photographs,
     to_real,
+    to_rgb_colour,
     to_stack,
     to_structure,
 )
-from .figures import draw_grid
-from .panels import draw_styled, draw_trusted, fit, to_uint8
-from .tones import SIGNS, Tone, paint
-
-POLARITIES = ("positive", "negative", "both")
-RANKS = ("pixels", "attribution")
+from .colours import Colour
+from .contents import Column, Picture
+from .figures import draw_columns
+from .panels import SUBJECTS, draw_styled, draw_trusted, explain_colours, to_rgb
+from .recipe import POLARITIES, RANKS, Recipe, paint
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -341,49 +345,66 @@ class GradVisualizer:
             (H, W, K) float64; int64 for outlines without overlay in a colour of ints. The bare
             image, or black, if no attribution has that sign.
 
+        Warns
+        -----
+        UserWarning
+            If the values of the image are no pixels, and it is shown.
+
         Raises
         ------
         TypeError, ValueError
             If an array has the wrong shape, is empty or is not real and finite, or an argument
             is out of its range; the text quotes it.
         """
-        tone = Tone(
-            signs=SIGNS[check_choice(polarity, POLARITIES, "polarity")],
-            limit=check_clip(clip),
-            high=100 - check_percentage(clip_above_percentile, "clip_above_percentile"),
-            low=100 - check_percentage(clip_below_percentile, "clip_below_percentile"),
-            vmax=None if vmax is None else check_positive(vmax, "vmax"),
+        recipe = Recipe.of(
+            polarity,
+            clip_above_percentile,
+            clip_below_percentile,
+            morphological_cleanup,
+            structure,
+            outlines,
+            outlines_component_percentage,
+            overlay,
+            clip,
+            rank,
+            vmax,
         )
-        percentage = check_percentage(
-            outlines_component_percentage, "outlines_component_percentage"
-        )
-        check_choice(rank, RANKS, "rank")
-        colours = [self._colour(sign) for sign in tone.signs]
+        if overlay:
+            warn_of_range(to_real(image, "image", ndim=3), stacklevel=3)
+        return self._cook(recipe, image, attributions)
+
+    def _cook(
+        self, recipe: Recipe, image: npt.ArrayLike | None, attributions: npt.ArrayLike
+    ) -> Array:
+        """Do what `process_grads` is asked for."""
+        colours = [self._colour(sign) for sign in recipe.signs]
         array = to_real(attributions, "attributions", ndim=3)
-        picture = to_real(image, "image", ndim=3) if overlay else None
+        picture = to_real(image, "image", ndim=3) if recipe.overlay else None
         if picture is not None:
             for colour in colours:
                 check_match(picture, array, colour)
-        brush = to_structure(structure) if morphological_cleanup else None
-
-        layers = []
-        for shown in tone.apply(array):
-            if brush is not None:
-                shown = _core.cleanup(shown, brush, shown)
-            if outlines:
-                shown = self.draw_outlines(shown, percentage, rank=rank)
-            layers.append(shown)
+        layers = recipe.tone(array)
+        if recipe.outlines:
+            layers = [
+                self.draw_outlines(layer, recipe.outlined, rank=recipe.rank) for layer in layers
+            ]
         return paint(picture, layers, colours)
 
     def _colour(self, sign: float) -> tuple[float, ...]:
         name = "positive_channel" if sign > 0 else "negative_channel"
         return check_colour(getattr(self, name), name)
 
+    def _key_colours(self, exact: bool) -> tuple[Colour, Colour]:
+        """Return both colours as RGB; where they are not, refuse them if `exact`, or come near."""
+        names = ("positive_channel", "negative_channel")
+        positive, negative = (to_rgb_colour(getattr(self, name), name, exact) for name in names)
+        return positive, negative
+
     def visualize(
         self,
         image: npt.ArrayLike,
-        gradients: npt.ArrayLike,
-        integrated_gradients: npt.ArrayLike,
+        gradients: npt.ArrayLike | None = None,
+        integrated_gradients: npt.ArrayLike | None = None,
         polarity: str = "positive",
         clip_above_percentile: float = 99.9,
         clip_below_percentile: float = 0,
@@ -404,26 +425,32 @@ class GradVisualizer:
         save: str | os.PathLike[str] | None = None,
         axes: Any = None,
         titles: Sequence[str] | None = None,
+        caption: str | None = None,
     ) -> Any:
         """Show an image, or several, beside their gradients and integrated gradients.
+
+        Below them stand what the colours mean, and for heat maps the scale with its unit.
 
         Parameters
         ----------
         image : array_like
-            (H, W, K), or (N, H, W, K) for a row each; values 0..255.
-        gradients, integrated_gradients : array_like
-            In the shape of `image`.
+            (H, W, K), or (N, H, W, K) for a row each; values 0..255, K of 1, 3 or 4 channels, of
+            which the first three are shown. Of more, pass three: `image[..., [3, 2, 1]]`.
+        gradients, integrated_gradients : array_like, optional
+            (H, W, C) or (N, H, W, C), of any number of channels. One of them may be None, and has
+            no column then.
         polarity, clip_above_percentile, clip_below_percentile, morphological_cleanup, structure
             As in `process_grads`, and so are the next ones.
         outlines, outlines_component_percentage, overlay, clip, rank
             As in `process_grads`; for the style "overlay" alone.
         figsize : (float, float)
-            Width and height of the figure, in inches; for several images the height that a row
-            may have at most, where their shape does not need it.
+            Width and height in inches that the figure may have at most, the height for each of
+            several images. It is smaller where their shape leaves room.
         style : {"overlay", "heat", "masked", "blended"}
             "overlay" is the example's `process_grads`. The others draw the mean over the channels:
-            as a heat map (diverging and symmetric about 0 for both polarities), as the image where
-            that is strong and black elsewhere, or as a heat map over the grey image.
+            as a heat map (white for 0, darker in the colour of its sign on both sides alike), as
+            the image where that is strong and black elsewhere, or as a heat map over the grey
+            image. Heat maps take colours of three components only.
         vmax : float or (float, float), optional
             End of the scale, in the unit of the mean over the channels: one for both columns, or
             one for each. If None, an image by itself is scaled by its percentiles; a batch shares
@@ -439,13 +466,21 @@ class GradVisualizer:
             Write the figure to a file, its format by its suffix.
         axes : array_like of matplotlib.axes.Axes, optional
             Draw into these, one for each panel, row by row.
+            Keys, scales and the caption are left to you.
         titles : sequence of str, optional
             One for each column.
+        caption : str, optional
+            Text below the panels.
 
         Returns
         -------
         matplotlib.figure.Figure
             A row of three panels for each image, four with `error`.
+
+        Warns
+        -----
+        UserWarning
+            If the image's values are no pixels.
 
         Raises
         ------
@@ -455,64 +490,76 @@ class GradVisualizer:
             If matplotlib is not installed.
         """
         check_choice(style, styles.STYLES, "style")
-        check_choice(polarity, POLARITIES, "polarity")
-        images = to_stack(image, "image", 3)
-        maps = [
-            to_stack(gradients, "gradients", 3, images.shape[:3]),
-            to_stack(integrated_gradients, "integrated_gradients", 3, images.shape[:3]),
-        ]
-        limits = vmax if isinstance(vmax, tuple) else (vmax, vmax)
-        options = {
-            "clip_above_percentile": clip_above_percentile,
-            "clip_below_percentile": clip_below_percentile,
-            "morphological_cleanup": morphological_cleanup,
-            "structure": structure,
-            "outlines": outlines,
-            "outlines_component_percentage": outlines_component_percentage,
-            "overlay": overlay,
-            "clip": clip,
-            "rank": rank,
+        images = to_photographs(image)
+        stacks = {
+            name: to_stack(values, name, 3, images.shape[:3])
+            for name, values in (
+                ("gradients", gradients),
+                ("integrated_gradients", integrated_gradients),
+            )
+            if values is not None
         }
-        columns = [[to_uint8(picture) for picture in images]]
-        for values, limit in zip(maps, limits, strict=True):
+        if "integrated_gradients" not in stacks and (error is not None or not stacks):
+            raise TypeError("visualize needs integrated_gradients, got None")
+        limits = dict(zip(SUBJECTS, to_limits(vmax), strict=True))
+        recipe = Recipe.of(
+            polarity,
+            clip_above_percentile,
+            clip_below_percentile,
+            morphological_cleanup,
+            structure,
+            outlines,
+            outlines_component_percentage,
+            overlay,
+            clip,
+            rank,
+            None,
+        )
+        warn_of_range(images, stacklevel=3)
+        photographs = to_rgb(images)
+        colours = self._key_colours(exact=style in ("heat", "blended") or error is not None)
+        columns = [Column("Input", list(photographs))]
+        for name, values in stacks.items():
             if style == "overlay":
-                columns.append(self._overlays(images, values, polarity, limit, options))
+                pictures = self._overlays(replace(recipe, vmax=limits[name]), images, values)
+                columns.append(Column(SUBJECTS[name][0], pictures))
             else:
-                columns.append(draw_styled(style, images, values, polarity, limit))
-        names = ["Input", "Normal gradients", "Integrated gradients"]
+                columns.append(
+                    draw_styled(name, style, photographs, values, polarity, limits[name], colours)
+                )
         if error is not None:
             deviations = to_stack(error, "error", 2, images.shape[:3])
-            columns.append(draw_trusted(maps[1], deviations, check_positive(k, "k"), limits[1]))
-            names.append(f"Beyond {k:g} sd")
-        return draw_grid(
-            list(zip(*columns, strict=True)),
-            names if titles is None else titles,
-            figsize=fit(figsize, images.shape[:3], len(columns)),
+            values, limit = stacks["integrated_gradients"], limits["integrated_gradients"]
+            k = check_positive(k, "k")
+            columns.append(draw_trusted(values, deviations, k, limit, colours))
+        return draw_columns(
+            columns if titles is None else _rename(columns, titles),
+            figsize=(figsize[0], len(images) * figsize[1]),
+            keys=explain_colours(style, polarity, colours, None if error is None else k),
+            caption=caption,
             axes=axes,
             show=show,
             save=save,
         )
 
-    def _overlays(
-        self,
-        images: Array,
-        values: Array,
-        polarity: str,
-        vmax: float | None,
-        options: dict[str, Any],
-    ) -> list[Array]:
+    def _overlays(self, recipe: Recipe, images: Array, values: Array) -> list[Picture]:
         """Draw a column as the seed does; several images share the threshold of all of them."""
-        if vmax is None and len(images) > 1:
-            tone = Tone(SIGNS[polarity], check_clip(options["clip"]), 0.0, 0.0, None)
-            means = np.stack([tone.means(array) for array in values])
-            percentage = 100 - check_percentage(
-                options["clip_above_percentile"], "clip_above_percentile"
-            )
-            vmax = float(self.get_thresholded_attributions(means, percentage)) or None
+        if recipe.vmax is None and len(images) > 1:
+            means = np.stack([recipe.means(array) for array in values])
+            threshold = float(self.get_thresholded_attributions(means, recipe.high))
+            recipe = replace(recipe, vmax=threshold or None)
         return [
-            to_uint8(self.process_grads(image, array, polarity, vmax=vmax, **options))
+            to_rgb(self._cook(recipe, image, array))
             for image, array in zip(images, values, strict=True)
         ]
+
+
+def _rename(columns: list[Column], titles: Sequence[str]) -> list[Column]:
+    if len(titles) != len(columns):
+        raise ValueError(f"titles must be {len(columns)}, one for each panel, got {list(titles)!r}")
+    return [
+        replace(column, title=str(title)) for column, title in zip(columns, titles, strict=True)
+    ]
 
 
 def _result_type(array: Array) -> type[np.float32] | type[np.float64]:
