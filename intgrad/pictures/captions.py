@@ -33,7 +33,7 @@ class Captions:
         """Say how high it is in columns of this width, and a figure of this width."""
         titles = [_count(self._title(column, cell)) for column in self.columns]
         labels = [_count(_label(column.bar, cell)) for column in self.columns if column.bar]
-        bars = SPACE + BAR_HEIGHT + height_of(1 + max(labels), SMALL) if labels else 0.0
+        bars = 1.5 * SPACE + BAR_HEIGHT + height_of(1 + max(labels), SMALL) if labels else 0.0
         foot = sum(high for high, _ in self._key_rows(width))
         if self.caption:
             foot += SPACE + height_of(_count(self._caption(width)), CAPTION)
@@ -138,8 +138,9 @@ def _draw_bar(page: _Page, bar: Bar, layout: Layout, column: int) -> None:
         ticks["center"] = 0.0
     for align, value in ticks.items():
         x = middle + length * {"left": -0.5, "center": 0.0, "right": 0.5}[align]
-        page.text(x, bottom, f"{value:.2g}", SMALL, align)
-    page.text(middle, bottom - height_of(1, SMALL), _label(bar, layout.cell), SMALL, "center")
+        page.text(x, bottom - SPACE / 2, f"{value:.2g}", SMALL, align)
+    top = bottom - SPACE / 2 - height_of(1, SMALL)
+    page.text(middle, top, _label(bar, layout.cell), SMALL, "center")
 
 
 def _label(bar: Bar, cell: float) -> str:

@@ -2,44 +2,70 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import styles
-from .arguments import check_positive
 from .colours import STEPS, Colour, diverging
 from .contents import Bar, Column, Key
 
 Array = npt.NDArray[Any]
 
-SUBJECTS = {
-    "gradients": ("Normal gradients", "gradient, mean over channels: score units per pixel value"),
-    "integrated_gradients": (
-        "Integrated gradients",
-        "attribution per pixel, mean over channels: score units",
-    ),
-}
-"""Titles of what a column shows, and units of its scale."""
 EFFECTS = {"positive": "raises the score", "negative": "lowers the score"}
+KEY_SHADE = 160
+"""Which shade of `STEPS` a key shows of a scale: one that stands out, but still looks coloured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a column shows.
+
+    Attributes
+    ----------
+    title, unit : str
+        Of the column, and of its scale.
+    attributions : numpy.ndarray
+        (N, H, W, C).
+    vmax : float or None
+        End of the scale; None if the values give it.
+    """
+
+    title: str
+    unit: str
+    attributions: Array
+    vmax: float | None
+
+    @functools.cached_property
+    def means(self) -> Array:
+        """Over the channels."""
+        return styles.mean_of(self.attributions)
+
+    @functools.cached_property
+    def limit(self) -> float:
+        """End of the scale for both signs."""
+        return styles.scale_of(self.means) if self.vmax is None else self.vmax
+
+    def select(self, polarity: str) -> tuple[Array, float]:
+        """Return the means of one sign, or of both, and the end of the scale that they share."""
+        if polarity == "both":
+            return self.means, self.limit
+        maps = styles.select(self.means, polarity)
+        return maps, styles.scale_of(maps) if self.vmax is None else self.vmax
 
 
 def draw_styled(
-    subject: str,
-    style: str,
-    images: Array,
-    attributions: Array,
-    polarity: str,
-    vmax: float | None,
-    colours: tuple[Colour, Colour],
+    subject: Subject, style: str, images: Array, polarity: str, colours: tuple[Colour, Colour]
 ) -> Column:
     """Draw a column in any style but the example's."""
-    title, unit = SUBJECTS[subject]
-    maps, limit = _to_maps(attributions, polarity, vmax)
+    maps, limit = subject.select(polarity)
     pairs = list(zip(images, maps, strict=True))
     if style == "masked":
-        return Column(title, [styles.masked(image, shown, limit) for image, shown in pairs])
+        pictures = [styles.masked(image, shown, limit) for image, shown in pairs]
+        return Column(subject.title, pictures)
     shades = diverging(*colours)
     ramp = np.linspace(-limit, limit, 2 * STEPS + 1)[np.newaxis]
     if style == "heat":
@@ -48,24 +74,19 @@ def draw_styled(
     else:
         pictures = [styles.blended(image, shown, limit, shades) for image, shown in pairs]
         bar = styles.blended(np.full((*ramp.shape, 3), 128, np.uint8), ramp, limit, shades)
-    return Column(title, pictures, _to_bar(bar, limit, polarity, unit))
+    return Column(subject.title, pictures, _to_bar(bar, limit, polarity, subject.unit))
 
 
 def draw_trusted(
-    attributions: Array,
-    deviations: Array,
-    k: float,
-    vmax: float | None,
-    colours: tuple[Colour, Colour],
+    subject: Subject, deviations: Array, k: float, colours: tuple[Colour, Colour]
 ) -> Column:
-    """Draw the integrated gradients, grey where they cannot be told from 0."""
-    maps, limit = _to_maps(attributions, "both", vmax)
+    """Draw both signs of a subject, grey where they cannot be told from 0."""
     shades = diverging(*colours)
     pictures = [
-        styles.trusted(shown, deviation, k, limit, shades)
-        for shown, deviation in zip(maps, deviations, strict=True)
+        styles.trusted(shown, deviation, k, subject.limit, shades)
+        for shown, deviation in zip(subject.means, deviations, strict=True)
     ]
-    bar = _to_bar(shades[np.newaxis], limit, "both", SUBJECTS["integrated_gradients"][1])
+    bar = _to_bar(shades[np.newaxis], subject.limit, "both", subject.unit)
     return Column("Too uncertain to call: grey", pictures, bar)
 
 
@@ -77,25 +98,29 @@ def explain_colours(
     if style == "masked":
         keys.append(Key(None, f"bright: {EFFECTS.get(polarity, 'changes the score')}"))
     if style != "masked" or k is not None:
-        signs = ("positive", "negative") if polarity == "both" or k is not None else (polarity,)
-        of = dict(zip(("positive", "negative"), colours, strict=True))
-        keys += [Key(of[sign], EFFECTS[sign]) for sign in signs]
+        shown = dict(
+            zip(EFFECTS, colours if style == "overlay" else _in_scale(colours), strict=True)
+        )
+        keys += [
+            Key(shown[sign], effect)
+            for sign, effect in EFFECTS.items()
+            if k is not None or polarity in (sign, "both")
+        ]
     if k is not None:
         text = f"too uncertain to call: within {k:g} standard deviations of 0"
         keys.append(Key(styles.UNCERTAIN, text))
     return keys
 
 
+def _in_scale(colours: tuple[Colour, Colour]) -> list[Colour]:
+    shades = diverging(*colours)
+    return [tuple(shades[STEPS + sign * KEY_SHADE].tolist()) for sign in (1, -1)]
+
+
 def to_rgb(pictures: Array) -> npt.NDArray[np.uint8]:
     """Return pictures of 1, 3 or more channels in bytes, of three: the first, of more."""
     pixels = np.clip(pictures, 0, 255).astype(np.uint8)
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
-
-
-def _to_maps(attributions: Array, polarity: str, vmax: float | None) -> tuple[Array, float]:
-    """Return the means over the channels of (N, H, W, C), and the end of the scale they share."""
-    maps = styles.select(attributions.mean(axis=3, dtype=np.float64), polarity)
-    return maps, styles.scale_of(maps) if vmax is None else check_positive(vmax, "vmax")
 
 
 def _to_bar(row: npt.NDArray[np.uint8], limit: float, polarity: str, unit: str) -> Bar:

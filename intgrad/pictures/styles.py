@@ -45,12 +45,7 @@ def stretch(maps: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
 
 def heat(values: Map, vmax: float, shades: Shades) -> Picture:
     """Colour a map on the scale of `diverging`, which is symmetric about 0."""
-    with np.errstate(over="ignore"):  # what overflows is beyond the scale
-        places = values / vmax
-    np.clip(places, -1, 1, out=places)
-    places *= STEPS
-    places += STEPS + 0.5  # so that casting rounds
-    return np.take(shades, places.astype(np.int16), axis=0)
+    return np.take(shades, _places(values, vmax), axis=0)
 
 
 def masked(image: Picture, values: Map, vmax: float) -> Picture:
@@ -70,15 +65,34 @@ def blended(image: Picture, values: Map, vmax: float, shades: Shades) -> Picture
 
 def trusted(values: Map, deviations: Map, k: float, vmax: float, shades: Shades) -> Picture:
     """Draw the heat map, with the pixels greyed out that lie within k standard deviations of 0."""
-    picture = heat(values, vmax, shades)
-    picture[np.abs(values) <= k * deviations] = UNCERTAIN
-    return picture
+    places = _places(values, vmax)
+    places[np.abs(values) <= k * deviations] = len(shades)
+    return np.take(np.concatenate([shades, np.array([UNCERTAIN], np.uint8)]), places, axis=0)
 
 
 def to_grey(image: Picture) -> npt.NDArray[np.float32]:
     """Luminance (ITU-R BT.601), lightened so that colours stand out."""
     luminance = image @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.asarray(127 + luminance / 2, np.float32)
+
+
+def mean_of(attributions: npt.NDArray[Any]) -> Map:
+    """Return the mean over the last axis in float64; a few channels are added up faster so."""
+    total: npt.NDArray[np.float64] = attributions[..., 0].astype(np.float64)
+    for channel in range(1, attributions.shape[-1]):
+        total += attributions[..., channel]
+    total /= attributions.shape[-1]
+    return total
+
+
+def _places(values: Map, vmax: float) -> npt.NDArray[np.int16]:
+    """Return where on the scale of `diverging` values are."""
+    with np.errstate(over="ignore"):  # what overflows is beyond the scale
+        places = values / vmax
+    np.clip(places, -1, 1, out=places)
+    places *= STEPS
+    places += STEPS + 0.5  # so that casting rounds
+    return places.astype(np.int16)
 
 
 def _strength(values: Map, vmax: float) -> npt.NDArray[np.float32]:

@@ -32,11 +32,15 @@ from .arguments import (
 from .colours import Colour
 from .contents import Column, Picture
 from .figures import draw_columns
-from .panels import SUBJECTS, draw_styled, draw_trusted, explain_colours, to_rgb
+from .panels import Subject, draw_styled, draw_trusted, explain_colours, to_rgb
 from .recipe import POLARITIES, RANKS, Recipe, paint
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+
+
+GRADIENT_UNIT = "gradient, mean over channels: score units per pixel value"
+ATTRIBUTION_UNIT = "attribution per pixel, mean over channels: score units"
 
 
 def _ones(size: int) -> Array:
@@ -491,17 +495,25 @@ class GradVisualizer:
         """
         check_choice(style, styles.STYLES, "style")
         images = to_photographs(image)
-        stacks = {
-            name: to_stack(values, name, 3, images.shape[:3])
-            for name, values in (
-                ("gradients", gradients),
-                ("integrated_gradients", integrated_gradients),
+        subjects = [
+            Subject(title, unit, to_stack(values, name, 3, images.shape[:3]), limit)
+            for (name, values, title, unit), limit in zip(
+                (
+                    ("gradients", gradients, "Normal gradients", GRADIENT_UNIT),
+                    (
+                        "integrated_gradients",
+                        integrated_gradients,
+                        "Integrated gradients",
+                        ATTRIBUTION_UNIT,
+                    ),
+                ),
+                to_limits(vmax),
+                strict=True,
             )
             if values is not None
-        }
-        if "integrated_gradients" not in stacks and (error is not None or not stacks):
+        ]
+        if not subjects or (error is not None and integrated_gradients is None):
             raise TypeError("visualize needs integrated_gradients, got None")
-        limits = dict(zip(SUBJECTS, to_limits(vmax), strict=True))
         recipe = Recipe.of(
             polarity,
             clip_above_percentile,
@@ -519,19 +531,18 @@ class GradVisualizer:
         photographs = to_rgb(images)
         colours = self._key_colours(exact=style in ("heat", "blended") or error is not None)
         columns = [Column("Input", list(photographs))]
-        for name, values in stacks.items():
+        for subject in subjects:
             if style == "overlay":
-                pictures = self._overlays(replace(recipe, vmax=limits[name]), images, values)
-                columns.append(Column(SUBJECTS[name][0], pictures))
-            else:
-                columns.append(
-                    draw_styled(name, style, photographs, values, polarity, limits[name], colours)
+                pictures = self._overlays(
+                    replace(recipe, vmax=subject.vmax), images, subject.attributions
                 )
+                columns.append(Column(subject.title, pictures))
+            else:
+                columns.append(draw_styled(subject, style, photographs, polarity, colours))
         if error is not None:
             deviations = to_stack(error, "error", 2, images.shape[:3])
-            values, limit = stacks["integrated_gradients"], limits["integrated_gradients"]
             k = check_positive(k, "k")
-            columns.append(draw_trusted(values, deviations, k, limit, colours))
+            columns.append(draw_trusted(subjects[-1], deviations, k, colours))
         return draw_columns(
             columns if titles is None else _rename(columns, titles),
             figsize=(figsize[0], len(images) * figsize[1]),
