@@ -89,9 +89,7 @@ def check_match(image: Array, attributions: Array, colour: tuple[float, ...]) ->
     channels = len(colour)
     if image.shape[:2] != attributions.shape[:2] or image.shape[2] not in (channels, 1):
         height, width = attributions.shape[:2]
-        advice = (
-            "" if image.shape[2] <= 4 else ": show three of its channels, image[..., [3, 2, 1]]"
-        )
+        advice = "" if image.shape[2] <= 4 else ": pass three channels, image[..., [3, 2, 1]]"
         raise ValueError(
             f"image must have shape {(height, width, channels)}, the size of the attributions and"
             f" the channels of the colour {colour}, got {image.shape}{advice}"

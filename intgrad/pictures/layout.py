@@ -75,13 +75,14 @@ def lay_out(
     rows, columns = grid
     width = (most[0] - 2 * EDGE - _span(columns, 0)) / columns
     cell = max(width, LEAST_CELL)
-    for _ in range(3):  # a narrower cell may need more lines, which leave less room for pictures
+    while True:  # a narrower cell may need more lines, which leave less room for the pictures
         texts = texts_at(cell, _span(columns, cell))
         room = (most[1] - texts.height - _span(rows, 0)) / rows
         width = min(cell, max(room, LEAST_HEIGHT) / aspect)
-        cell = max(width, LEAST_CELL)
-    texts = texts_at(cell, _span(columns, cell))
-    return Layout(rows, columns, cell, width, width * aspect, texts)
+        narrower = max(width, LEAST_CELL)
+        if narrower == cell:
+            return Layout(rows, columns, cell, width, width * aspect, texts)
+        cell = narrower
 
 
 def _span(count: int, size: float) -> float:

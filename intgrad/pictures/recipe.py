@@ -23,7 +23,8 @@ class Recipe:
     """What `GradVisualizer.process_grads` is asked for, checked.
 
     `limit` is the clip, `high` and `low` are the percentages of the thresholds, `brush` is the
-    structure of the cleanup; both signs share the scale.
+    structure of the cleanup; both signs share the scale. `rim` says whether the edge of the picture
+    outlines the regions that reach it, as in the example.
     """
 
     signs: tuple[float, ...]
@@ -36,6 +37,7 @@ class Recipe:
     outlined: float
     rank: str
     overlay: bool
+    rim: bool = True
 
     @classmethod
     def of(

@@ -91,7 +91,8 @@ def _places(values: Map, vmax: float) -> npt.NDArray[np.int16]:
         places = values / vmax
     np.clip(places, -1, 1, out=places)
     places *= STEPS
-    places += STEPS + 0.5  # so that casting rounds
+    np.rint(places, out=places)  # both signs alike
+    places += STEPS
     return places.astype(np.int16)
 
 

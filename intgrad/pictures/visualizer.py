@@ -39,8 +39,11 @@ Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 
-GRADIENT_UNIT = "gradient, mean over channels: score units per pixel value"
-ATTRIBUTION_UNIT = "attribution per pixel, mean over channels: score units"
+SUBJECTS = (
+    ("gradients", "Normal gradients", "score units per pixel value, mean over channels"),
+    ("integrated_gradients", "Integrated gradients", "score units per pixel, mean over channels"),
+)
+"""What `visualize` shows beside the image: arguments, titles of columns, units of scales."""
 
 
 def _ones(size: int) -> Array:
@@ -392,6 +395,9 @@ class GradVisualizer:
             layers = [
                 self.draw_outlines(layer, recipe.outlined, rank=recipe.rank) for layer in layers
             ]
+        if recipe.outlines and not recipe.rim:
+            for layer in layers:
+                layer[[0, -1]] = layer[:, [0, -1]] = False
         return paint(picture, layers, colours)
 
     def _colour(self, sign: float) -> tuple[float, ...]:
@@ -469,8 +475,7 @@ class GradVisualizer:
         save : path, optional
             Write the figure to a file, its format by its suffix.
         axes : array_like of matplotlib.axes.Axes, optional
-            Draw into these, one for each panel, row by row.
-            Keys, scales and the caption are left to you.
+            Draw into these, one for each panel, row by row; without keys, scales and caption.
         titles : sequence of str, optional
             One for each column.
         caption : str, optional
@@ -497,18 +502,8 @@ class GradVisualizer:
         images = to_photographs(image)
         subjects = [
             Subject(title, unit, to_stack(values, name, 3, images.shape[:3]), limit)
-            for (name, values, title, unit), limit in zip(
-                (
-                    ("gradients", gradients, "Normal gradients", GRADIENT_UNIT),
-                    (
-                        "integrated_gradients",
-                        integrated_gradients,
-                        "Integrated gradients",
-                        ATTRIBUTION_UNIT,
-                    ),
-                ),
-                to_limits(vmax),
-                strict=True,
+            for (name, title, unit), values, limit in zip(
+                SUBJECTS, (gradients, integrated_gradients), to_limits(vmax), strict=True
             )
             if values is not None
         ]
