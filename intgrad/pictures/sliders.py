@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._optional import require
 from ..images.mending import warn_of_range
-from .arguments import to_real
+from .arguments import to_photographs, to_real
 from .panels import to_rgb
 from .recipe import Recipe
 from .visualizer import GradVisualizer
@@ -65,7 +65,7 @@ def explore(
         name: widgets.Image(format="png", width=300)
         for name in ("Photograph", "Gradients", "Integrated gradients")
     }
-    photograph = to_real(image, "image", ndim=3)
+    photograph = to_photographs(to_real(image, "image", ndim=3))[0]
     warn_of_range(photograph, stacklevel=3)
     pictures["Photograph"].value = _to_png(to_rgb(photograph))
 
