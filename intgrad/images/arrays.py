@@ -1,13 +1,14 @@
-"""Arrays of pixels: what is taken as images, and checked."""
+"""Arrays of pixels: what is taken as images."""
 
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from .mending import check_shape, warn_of_range
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -49,7 +50,7 @@ def to_batch(
     input_size, channels
         What the model takes; None if it takes any.
     stacklevel : int
-        Of the warning about a range of 0..1, counted from here.
+        Of the warning about pixels that are none, counted from here.
 
     Returns
     -------
@@ -65,16 +66,8 @@ def to_batch(
         If the shape is wrong. Finiteness is checked by the core.
     """
     array = to_real_array(images, "images")
-    mover = (
-        "images.movedim({}, -1)" if hasattr(images, "movedim") else "np.moveaxis(images, {}, -1)"
-    )
-    _check_shape(array.shape, input_size, channels, mover)
-    if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
-        warnings.warn(
-            f"the image's largest value is {array.max():.3g}, but pixels are expected in 0..255:"
-            " if it was scaled to 0..1, pass 255 * image",
-            stacklevel=stacklevel,
-        )
+    check_shape(array.shape, input_size, channels, hasattr(images, "movedim"))
+    warn_of_range(array, stacklevel=stacklevel + 1)
     single = array.ndim == 3
     return to_float32(array[np.newaxis] if single else array), single
 
@@ -112,32 +105,3 @@ def to_float32(array: npt.NDArray[Any]) -> Float32Array:
     """Return a C-contiguous float32 array in native order, without a copy where possible."""
     with np.errstate(over="ignore"):  # what overflows is inf, and the core says where
         return np.ascontiguousarray(array, np.float32)
-
-
-def _check_shape(
-    shape: tuple[int, ...], input_size: tuple[int, int] | None, channels: int | None, mover: str
-) -> None:
-    """Raise a ValueError with the call that mends the shape; `mover` moves the axis {} last."""
-    if len(shape) == 2:
-        raise ValueError(
-            f"images must have a channel axis, got shape {shape}:"
-            " np.repeat(image[..., None], 3, axis=-1) makes grey RGB"
-        )
-    if len(shape) not in (3, 4):
-        raise ValueError(f"images must have shape (H, W, C) or (N, H, W, C), got {shape}")
-    if 0 in shape:
-        raise ValueError(f"images must not be empty, got shape {shape}")
-    height, width, depth = shape[-3:]
-    if height in ((channels,) if channels else (1, 3, 4)) and depth > max(4, channels or 0):
-        raise ValueError(
-            f"images must have their channels last, got shape {shape}:"
-            f" {mover.format(len(shape) - 3)} moves them there"
-        )
-    if channels is not None and depth != channels:
-        raise ValueError(f"the model takes {channels} channels, got images of shape {shape}")
-    if input_size is not None and (height, width) != input_size:
-        raise ValueError(
-            f"the model takes images of {input_size[0]} x {input_size[1]} (height x width), got"
-            f" {height} x {width}: intgrad.load_image(path, size={input_size}) resizes a file,"
-            f" np.asarray(PIL.Image.fromarray(image).resize({input_size[::-1]})) an array"
-        )

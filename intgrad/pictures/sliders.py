@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._optional import require
+from ..images.mending import warn_of_range
+from .arguments import to_photographs, to_real
+from .panels import to_rgb
+from .recipe import Recipe
 from .visualizer import GradVisualizer
 
 
@@ -22,8 +27,9 @@ def explore(
 ) -> Any:
     """Look at attributions through sliders, in a Jupyter notebook.
 
-    Percentiles, polarity, cleanup and outlines are those of `GradVisualizer.process_grads`; the
-    pictures are redrawn as the sliders move.
+    Percentiles, polarity, cleanup and outlines are those of `GradVisualizer.process_grads`, except
+    that the edge of the picture outlines nothing: a region that fills the picture would be framed.
+    The pictures are redrawn as the sliders move.
 
     Parameters
     ----------
@@ -40,6 +46,11 @@ def explore(
         Display it, or let it be the last line of a cell. Its attribute `controls` is a dict of
         the sliders, `pictures` one of the pictures, so that a program can move and read them.
 
+    Warns
+    -----
+    UserWarning
+        If the image's values are no pixels.
+
     Raises
     ------
     TypeError, ValueError
@@ -54,26 +65,29 @@ def explore(
         name: widgets.Image(format="png", width=300)
         for name in ("Photograph", "Gradients", "Integrated gradients")
     }
-    pictures["Photograph"].value = _to_png(np.asarray(image))
+    photograph = to_photographs(to_real(image, "image", ndim=3))[0]
+    warn_of_range(photograph, stacklevel=3)
+    pictures["Photograph"].value = _to_png(to_rgb(photograph))
 
     def redraw(change: Any = None) -> None:
         low, high = controls["percentiles"].value
         size = controls["cleanup"].value
+        recipe = Recipe.of(
+            polarity=controls["polarity"].value,
+            clip_above_percentile=high,
+            clip_below_percentile=low,
+            morphological_cleanup=size > 0,
+            structure=np.ones((size or 1, size or 1)),
+            outlines=controls["outlines"].value,
+            outlines_component_percentage=controls["outlined"].value,
+            overlay=controls["overlay"].value,
+            clip=clip,
+            rank="pixels",
+            vmax=None,
+        )
         for name, values in (("Gradients", gradients), ("Integrated gradients", attributions)):
-            shown = painter.process_grads(
-                image,
-                values,
-                polarity=controls["polarity"].value,
-                clip_above_percentile=high,
-                clip_below_percentile=low,
-                morphological_cleanup=size > 0,
-                structure=np.ones((size or 1, size or 1)),
-                outlines=controls["outlines"].value,
-                outlines_component_percentage=controls["outlined"].value,
-                overlay=controls["overlay"].value,
-                clip=clip,
-            )
-            pictures[name].value = _to_png(shown)
+            shown = painter._cook(replace(recipe, rim=False), photograph, values)
+            pictures[name].value = _to_png(to_rgb(shown))
 
     redraw()
     for control in controls.values():
@@ -107,8 +121,7 @@ def _make_controls(widgets: Any) -> dict[str, Any]:
     }
 
 
-def _to_png(picture: npt.NDArray[Any]) -> bytes:
-    pixels = np.clip(picture, 0, 255).astype(np.uint8)
+def _to_png(picture: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    require("PIL.Image", "pillow", "explore").fromarray(pixels).save(buffer, "PNG")
+    require("PIL.Image", "pillow", "explore").fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._optional import require
+from .colours import STEPS, Shades
 
 STYLES = ("overlay", "heat", "masked", "blended")
-
-# Diverging for both signs, and for one sign the half of it that it uses.
-COLOUR_MAPS = {"both": "RdBu_r", "positive": "Reds", "negative": "Blues"}
 CUT = 99.5
 """Percentile of the magnitudes that is the end of a scale; a few pixels are far beyond it."""
+UNCERTAIN = (160, 160, 160)
 
-Map = npt.NDArray[np.float64]
+Map = npt.NDArray[np.floating[Any]]
 Picture = npt.NDArray[np.uint8]
 
 
@@ -45,43 +43,59 @@ def stretch(maps: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
     return stretched
 
 
-def heat(values: Map, vmax: float, polarity: str) -> Picture:
-    """Colour a map: both signs on a diverging scale that is symmetric about 0."""
-    scaled = (values / vmax + 1) / 2 if polarity == "both" else np.abs(values) / vmax
-    return _colour(np.clip(scaled, 0, 1), COLOUR_MAPS[polarity])
+def heat(values: Map, vmax: float, shades: Shades) -> Picture:
+    """Colour a map on the scale of `diverging`, which is symmetric about 0."""
+    return np.take(shades, _places(values, vmax), axis=0)
 
 
-def masked(image: npt.NDArray[Any], values: Map, vmax: float) -> Picture:
+def masked(image: Picture, values: Map, vmax: float) -> Picture:
     """Show the image where the map is strong, and darkness where it is 0."""
-    strength = np.clip(np.abs(values) / vmax, 0, 1)[..., np.newaxis]
-    return np.asarray(_to_rgb(image) * strength, np.uint8)
+    return np.asarray(image * _strength(values, vmax)[..., np.newaxis], np.uint8)
 
 
-def blended(image: npt.NDArray[Any], values: Map, vmax: float, polarity: str) -> Picture:
+def blended(image: Picture, values: Map, vmax: float, shades: Shades) -> Picture:
     """Lay the heat map over a grey image, the more opaque the stronger it is."""
-    strength = np.clip(np.abs(values) / vmax, 0, 1)[..., np.newaxis]
-    colours = heat(np.sign(values) * vmax, vmax, polarity)
-    return np.asarray(strength * colours + (1 - strength) * _to_grey(image), np.uint8)
-
-
-def trusted(values: Map, deviations: Map, k: float, vmax: float) -> Picture:
-    """Draw the heat map, with the pixels greyed out that lie within k standard deviations of 0."""
-    picture = heat(values, vmax, "both")
-    picture[np.abs(values) <= k * deviations] = 160
+    strength, grey, negative = _strength(values, vmax), to_grey(image), values < 0
+    picture = np.empty((*values.shape, 3), np.uint8)
+    for channel in range(3):
+        colour = np.where(negative, np.float32(shades[0, channel]), np.float32(shades[-1, channel]))
+        picture[..., channel] = grey + strength * (colour - grey)
     return picture
 
 
-def _colour(scaled: Map, name: str) -> Picture:
-    colours = require("matplotlib", "matplotlib", "drawing").colormaps[name]
-    return np.asarray(255 * colours(scaled)[..., :3], np.uint8)
+def trusted(values: Map, deviations: Map, k: float, vmax: float, shades: Shades) -> Picture:
+    """Draw the heat map, with the pixels greyed out that lie within k standard deviations of 0."""
+    places = _places(values, vmax)
+    places[np.abs(values) <= k * deviations] = len(shades)
+    return np.take(np.concatenate([shades, np.array([UNCERTAIN], np.uint8)]), places, axis=0)
 
 
-def _to_rgb(image: npt.NDArray[Any]) -> Map:
-    rgb: Map = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    return np.clip(rgb, 0, 255).astype(np.float64)
-
-
-def _to_grey(image: npt.NDArray[Any]) -> Map:
+def to_grey(image: Picture) -> npt.NDArray[np.float32]:
     """Luminance (ITU-R BT.601), lightened so that colours stand out."""
-    luminance = _to_rgb(image)[..., :3] @ np.array([0.299, 0.587, 0.114])
-    return np.asarray(127 + luminance[..., np.newaxis] / 2)
+    luminance = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.asarray(127 + luminance / 2, np.float32)
+
+
+def mean_of(attributions: npt.NDArray[Any]) -> Map:
+    """Return the mean over the last axis in float64; a few channels are added up faster so."""
+    total: npt.NDArray[np.float64] = attributions[..., 0].astype(np.float64)
+    for channel in range(1, attributions.shape[-1]):
+        total += attributions[..., channel]
+    total /= attributions.shape[-1]
+    return total
+
+
+def _places(values: Map, vmax: float) -> npt.NDArray[np.int16]:
+    """Return where on the scale of `diverging` values are."""
+    with np.errstate(over="ignore"):  # what overflows is beyond the scale
+        places = values / vmax
+    np.clip(places, -1, 1, out=places)
+    places *= STEPS
+    np.rint(places, out=places)  # both signs alike
+    places += STEPS
+    return places.astype(np.int16)
+
+
+def _strength(values: Map, vmax: float) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what overflows is beyond the scale
+        return np.clip(np.abs(values) / vmax, 0, 1).astype(np.float32)

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..images.arrays import to_real_array
+from ..images.mending import warn_of_range
 from . import styles
-from .figures import draw_grid
-
-POLARITIES = ("positive", "negative", "both")
-SIGNS = {"positive": (1.0,), "negative": (-1.0,), "both": (1.0, -1.0)}
-RANKS = ("pixels", "attribution")
+from .arguments import (
+    check_choice,
+    check_clip,
+    check_colour,
+    check_finite,
+    check_match,
+    check_percentage,
+    check_positive,
+    to_limits,
+    to_links,
+    to_photographs,
+    to_real,
+    to_rgb_colour,
+    to_stack,
+    to_structure,
+)
+from .colours import Colour
+from .contents import Column, Picture
+from .figures import draw_columns
+from .panels import Subject, draw_styled, draw_trusted, explain_colours, to_rgb
+from .recipe import POLARITIES, RANKS, Recipe, paint
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+
+
+SUBJECTS = (
+    ("gradients", "Normal gradients", "score units per pixel value, mean over channels"),
+    ("integrated_gradients", "Integrated gradients", "score units per pixel, mean over channels"),
+)
+"""What `visualize` shows beside the image: arguments, titles of columns, units of scales."""
 
 
 def _ones(size: int) -> Array:
@@ -70,8 +92,8 @@ class GradVisualizer:
         positive_channel: Sequence[float] = (0, 255, 0),
         negative_channel: Sequence[float] = (255, 0, 0),
     ) -> None:
-        self.positive_channel = _check_colour(positive_channel, "positive_channel")
-        self.negative_channel = _check_colour(negative_channel, "negative_channel")
+        self.positive_channel = check_colour(positive_channel, "positive_channel")
+        self.negative_channel = check_colour(negative_channel, "negative_channel")
 
     def apply_polarity(
         self, attributions: npt.ArrayLike, polarity: str, *, clip: float | None = 1.0
@@ -99,9 +121,9 @@ class GradVisualizer:
             If `attributions` are not real and finite, `polarity` is unknown or `clip` is not
             positive.
         """
-        limit = _check_clip(clip)
-        positive = _check_choice(polarity, POLARITIES[:2], "polarity") == "positive"
-        array = _to_real(attributions, "attributions")
+        limit = check_clip(clip)
+        positive = check_choice(polarity, POLARITIES[:2], "polarity") == "positive"
+        array = to_real(attributions, "attributions")
         low, high = (0.0, limit) if positive else (-limit, 0.0)
         return _like(_core.clip(array, low, high), array)
 
@@ -140,10 +162,10 @@ class GradVisualizer:
             If `attributions` are empty or not real and finite, a percentile lies outside
             [0, 100], or `lower_end` is not finite.
         """
-        high = 100 - _check_percentage(clip_above_percentile, "clip_above_percentile")
-        low = 100 - _check_percentage(clip_below_percentile, "clip_below_percentile")
-        lower_end = _check_finite(lower_end, "lower_end")
-        array = _to_real(attributions, "attributions")
+        high = 100 - check_percentage(clip_above_percentile, "clip_above_percentile")
+        low = 100 - check_percentage(clip_below_percentile, "clip_below_percentile")
+        lower_end = check_finite(lower_end, "lower_end")
+        array = to_real(attributions, "attributions")
         return _like(_core.linear_transform(array, high, low, lower_end, None), array)
 
     def get_thresholded_attributions(self, attributions: npt.ArrayLike, percentage: float) -> Any:
@@ -169,8 +191,8 @@ class GradVisualizer:
             If `attributions` are empty or not real and finite, or `percentage` lies outside
             [0, 100].
         """
-        percentage = _check_percentage(percentage, "percentage")
-        array = _to_real(attributions, "attributions")
+        percentage = check_percentage(percentage, "percentage")
+        array = to_real(attributions, "attributions")
         threshold = _core.energy_threshold(array, percentage)
         return _result_type(array)(threshold)
 
@@ -194,8 +216,8 @@ class GradVisualizer:
         TypeError, ValueError
             If `attributions` are not real and finite, or `threshold` is not finite.
         """
-        threshold = _check_finite(threshold, "threshold")
-        array = _to_real(attributions, "attributions")
+        threshold = check_finite(threshold, "threshold")
+        array = to_real(attributions, "attributions")
         return _core.binarize(array, float(_result_type(array)(threshold)))
 
     def morphological_cleanup_fn(
@@ -224,8 +246,8 @@ class GradVisualizer:
         TypeError, ValueError
             If either array is empty, not two-dimensional, or not real and finite.
         """
-        array = _to_real(attributions, "attributions", ndim=2)
-        return _like(_core.cleanup(array, _to_structure(structure), None), array)
+        array = to_real(attributions, "attributions", ndim=2)
+        return _like(_core.cleanup(array, to_structure(structure), None), array)
 
     def draw_outlines(
         self,
@@ -264,10 +286,10 @@ class GradVisualizer:
             If `attributions` are empty, not two-dimensional, or not real and finite, `percentage`
             lies outside [0, 100], or the structure is not (3, 3) and symmetric.
         """
-        percentage = _check_percentage(percentage, "percentage")
-        links = _to_links(connected_component_structure)
-        by_pixels = _check_choice(rank, RANKS, "rank") == "pixels"
-        array = _to_real(attributions, "attributions", ndim=2)
+        percentage = check_percentage(percentage, "percentage")
+        links = to_links(connected_component_structure)
+        by_pixels = check_choice(rank, RANKS, "rank") == "pixels"
+        array = to_real(attributions, "attributions", ndim=2)
         mask = _core.fill_holes(self.binarize(array))
         labels, sizes = _core.components(mask, links, None if by_pixels else array)
         return _core.outline(labels, sizes, percentage)
@@ -330,49 +352,69 @@ class GradVisualizer:
             (H, W, K) float64; int64 for outlines without overlay in a colour of ints. The bare
             image, or black, if no attribution has that sign.
 
+        Warns
+        -----
+        UserWarning
+            If the values of the image are no pixels, and it is shown.
+
         Raises
         ------
         TypeError, ValueError
             If an array has the wrong shape, is empty or is not real and finite, or an argument
             is out of its range; the text quotes it.
         """
-        tone = _Tone(
-            signs=SIGNS[_check_choice(polarity, POLARITIES, "polarity")],
-            limit=_check_clip(clip),
-            high=100 - _check_percentage(clip_above_percentile, "clip_above_percentile"),
-            low=100 - _check_percentage(clip_below_percentile, "clip_below_percentile"),
-            vmax=None if vmax is None else _check_positive(vmax, "vmax"),
+        recipe = Recipe.of(
+            polarity,
+            clip_above_percentile,
+            clip_below_percentile,
+            morphological_cleanup,
+            structure,
+            outlines,
+            outlines_component_percentage,
+            overlay,
+            clip,
+            rank,
+            vmax,
         )
-        percentage = _check_percentage(
-            outlines_component_percentage, "outlines_component_percentage"
-        )
-        _check_choice(rank, RANKS, "rank")
-        colours = [self._colour(sign) for sign in tone.signs]
-        array = _to_real(attributions, "attributions", ndim=3)
-        picture = _to_real(image, "image", ndim=3) if overlay else None
+        if overlay:
+            warn_of_range(to_real(image, "image", ndim=3), stacklevel=3)
+        return self._cook(recipe, image, attributions)
+
+    def _cook(
+        self, recipe: Recipe, image: npt.ArrayLike | None, attributions: npt.ArrayLike
+    ) -> Array:
+        """Do what `process_grads` is asked for."""
+        colours = [self._colour(sign) for sign in recipe.signs]
+        array = to_real(attributions, "attributions", ndim=3)
+        picture = to_real(image, "image", ndim=3) if recipe.overlay else None
         if picture is not None:
             for colour in colours:
-                _check_match(picture, array, colour)
-        brush = _to_structure(structure) if morphological_cleanup else None
-
-        layers = []
-        for shown in tone.apply(array):
-            if brush is not None:
-                shown = _core.cleanup(shown, brush, shown)
-            if outlines:
-                shown = self.draw_outlines(shown, percentage, rank=rank)
-            layers.append(shown)
-        return _paint(picture, layers, colours)
+                check_match(picture, array, colour)
+        layers = recipe.tone(array)
+        if recipe.outlines:
+            layers = [
+                self.draw_outlines(layer, recipe.outlined, rank=recipe.rank) for layer in layers
+            ]
+        if recipe.outlines and not recipe.rim:
+            for layer in layers:
+                layer[[0, -1]] = layer[:, [0, -1]] = False
+        return paint(picture, layers, colours)
 
     def _colour(self, sign: float) -> tuple[float, ...]:
         name = "positive_channel" if sign > 0 else "negative_channel"
-        return _check_colour(getattr(self, name), name)
+        return check_colour(getattr(self, name), name)
+
+    def _key_colours(self, exact: bool) -> tuple[Colour, Colour]:
+        """Return both colours as RGB; where they are not, refuse them if `exact`, or come near."""
+        names = ("positive_channel", "negative_channel")
+        positive, negative = (to_rgb_colour(getattr(self, name), name, exact) for name in names)
+        return positive, negative
 
     def visualize(
         self,
         image: npt.ArrayLike,
-        gradients: npt.ArrayLike,
-        integrated_gradients: npt.ArrayLike,
+        gradients: npt.ArrayLike | None = None,
+        integrated_gradients: npt.ArrayLike | None = None,
         polarity: str = "positive",
         clip_above_percentile: float = 99.9,
         clip_below_percentile: float = 0,
@@ -393,26 +435,32 @@ class GradVisualizer:
         save: str | os.PathLike[str] | None = None,
         axes: Any = None,
         titles: Sequence[str] | None = None,
+        caption: str | None = None,
     ) -> Any:
         """Show an image, or several, beside their gradients and integrated gradients.
+
+        Below them stand what the colours mean, and for heat maps the scale with its unit.
 
         Parameters
         ----------
         image : array_like
-            (H, W, K), or (N, H, W, K) for a row each; values 0..255.
-        gradients, integrated_gradients : array_like
-            In the shape of `image`.
+            (H, W, K), or (N, H, W, K) for a row each; values 0..255, K of 1, 3 or 4 channels, of
+            which the first three are shown. Of more, pass three: `image[..., [3, 2, 1]]`.
+        gradients, integrated_gradients : array_like, optional
+            (H, W, C) or (N, H, W, C), of any number of channels. One of them may be None, and has
+            no column then.
         polarity, clip_above_percentile, clip_below_percentile, morphological_cleanup, structure
             As in `process_grads`, and so are the next ones.
         outlines, outlines_component_percentage, overlay, clip, rank
             As in `process_grads`; for the style "overlay" alone.
         figsize : (float, float)
-            Width and height of the figure, in inches; for several images the height that a row
-            may have at most, where their shape does not need it.
+            Width and height in inches that the figure may have at most, the height for each of
+            several images. It is smaller where their shape leaves room.
         style : {"overlay", "heat", "masked", "blended"}
             "overlay" is the example's `process_grads`. The others draw the mean over the channels:
-            as a heat map (diverging and symmetric about 0 for both polarities), as the image where
-            that is strong and black elsewhere, or as a heat map over the grey image.
+            as a heat map (white for 0, darker in the colour of its sign on both sides alike), as
+            the image where that is strong and black elsewhere, or as a heat map over the grey
+            image. Heat maps take colours of three components only.
         vmax : float or (float, float), optional
             End of the scale, in the unit of the mean over the channels: one for both columns, or
             one for each. If None, an image by itself is scaled by its percentiles; a batch shares
@@ -427,14 +475,21 @@ class GradVisualizer:
         save : path, optional
             Write the figure to a file, its format by its suffix.
         axes : array_like of matplotlib.axes.Axes, optional
-            Draw into these, one for each panel, row by row.
+            Draw into these, one for each panel, row by row; without keys, scales and caption.
         titles : sequence of str, optional
             One for each column.
+        caption : str, optional
+            Text below the panels.
 
         Returns
         -------
         matplotlib.figure.Figure
             A row of three panels for each image, four with `error`.
+
+        Warns
+        -----
+        UserWarning
+            If the image's values are no pixels.
 
         Raises
         ------
@@ -443,244 +498,74 @@ class GradVisualizer:
         ImportError
             If matplotlib is not installed.
         """
-        _check_choice(style, styles.STYLES, "style")
-        _check_choice(polarity, POLARITIES, "polarity")
-        images = _to_stack(image, "image", 3)
-        maps = [
-            _to_stack(gradients, "gradients", 3, images.shape[:3]),
-            _to_stack(integrated_gradients, "integrated_gradients", 3, images.shape[:3]),
+        check_choice(style, styles.STYLES, "style")
+        images = to_photographs(image)
+        subjects = [
+            Subject(title, unit, to_stack(values, name, 3, images.shape[:3]), limit)
+            for (name, title, unit), values, limit in zip(
+                SUBJECTS, (gradients, integrated_gradients), to_limits(vmax), strict=True
+            )
+            if values is not None
         ]
-        limits = vmax if isinstance(vmax, tuple) else (vmax, vmax)
-        options = {
-            "clip_above_percentile": clip_above_percentile,
-            "clip_below_percentile": clip_below_percentile,
-            "morphological_cleanup": morphological_cleanup,
-            "structure": structure,
-            "outlines": outlines,
-            "outlines_component_percentage": outlines_component_percentage,
-            "overlay": overlay,
-            "clip": clip,
-            "rank": rank,
-        }
-        columns = [[_to_uint8(picture) for picture in images]]
-        for values, limit in zip(maps, limits, strict=True):
+        if not subjects or (error is not None and integrated_gradients is None):
+            raise TypeError("visualize needs integrated_gradients, got None")
+        recipe = Recipe.of(
+            polarity,
+            clip_above_percentile,
+            clip_below_percentile,
+            morphological_cleanup,
+            structure,
+            outlines,
+            outlines_component_percentage,
+            overlay,
+            clip,
+            rank,
+            None,
+        )
+        warn_of_range(images, stacklevel=3)
+        photographs = to_rgb(images)
+        colours = self._key_colours(exact=style in ("heat", "blended") or error is not None)
+        columns = [Column("Input", list(photographs))]
+        for subject in subjects:
             if style == "overlay":
-                columns.append(self._overlays(images, values, polarity, limit, options))
+                pictures = self._overlays(
+                    replace(recipe, vmax=subject.vmax), images, subject.attributions
+                )
+                columns.append(Column(subject.title, pictures))
             else:
-                columns.append(_draw_styled(style, images, values, polarity, limit))
-        names = ["Input", "Normal gradients", "Integrated gradients"]
+                columns.append(draw_styled(subject, style, photographs, polarity, colours))
         if error is not None:
-            deviations = _to_stack(error, "error", 2, images.shape[:3])
-            columns.append(_draw_trusted(maps[1], deviations, _check_positive(k, "k"), limits[1]))
-            names.append(f"Beyond {k:g} sd")
-        return draw_grid(
-            list(zip(*columns, strict=True)),
-            names if titles is None else titles,
-            figsize=_fit(figsize, images.shape[:3], len(columns)),
+            deviations = to_stack(error, "error", 2, images.shape[:3])
+            k = check_positive(k, "k")
+            columns.append(draw_trusted(subjects[-1], deviations, k, colours))
+        return draw_columns(
+            columns if titles is None else _rename(columns, titles),
+            figsize=(figsize[0], len(images) * figsize[1]),
+            keys=explain_colours(style, polarity, colours, None if error is None else k),
+            caption=caption,
             axes=axes,
             show=show,
             save=save,
         )
 
-    def _overlays(
-        self,
-        images: Array,
-        values: Array,
-        polarity: str,
-        vmax: float | None,
-        options: dict[str, Any],
-    ) -> list[Array]:
+    def _overlays(self, recipe: Recipe, images: Array, values: Array) -> list[Picture]:
         """Draw a column as the seed does; several images share the threshold of all of them."""
-        if vmax is None and len(images) > 1:
-            tone = _Tone(SIGNS[polarity], _check_clip(options["clip"]), 0.0, 0.0, None)
-            means = np.stack([tone.means(array) for array in values])
-            percentage = 100 - _check_percentage(
-                options["clip_above_percentile"], "clip_above_percentile"
-            )
-            vmax = float(self.get_thresholded_attributions(means, percentage)) or None
+        if recipe.vmax is None and len(images) > 1:
+            means = np.stack([recipe.means(array) for array in values])
+            threshold = float(self.get_thresholded_attributions(means, recipe.high))
+            recipe = replace(recipe, vmax=threshold or None)
         return [
-            _to_uint8(self.process_grads(image, array, polarity, vmax=vmax, **options))
+            to_rgb(self._cook(recipe, image, array))
             for image, array in zip(images, values, strict=True)
         ]
 
 
-@dataclass(frozen=True)
-class _Tone:
-    """From attributions to maps of 0..1, one for each sign; both share the scale."""
-
-    signs: tuple[float, ...]
-    limit: float
-    high: float
-    low: float
-    vmax: float | None
-
-    def means(self, array: Array) -> Array:
-        maps = [_core.channel_mean(array, sign, self.limit) for sign in self.signs]
-        return maps[0][np.newaxis] if len(maps) == 1 else np.stack(maps)
-
-    def apply(self, array: Array) -> Array:
-        maps = self.means(array)
-        if self.vmax is not None:
-            return np.clip(maps / self.vmax, 0, 1)
-        shaped: Array = _core.linear_transform(maps, self.high, self.low, 0.0, maps)
-        return shaped
-
-
-def _paint(picture: Array | None, layers: list[Array], colours: list[tuple[float, ...]]) -> Array:
-    """Colour the layers, and lay them over the picture; those of two signs add up."""
-    if picture is not None:
-        for layer, colour in zip(layers, colours, strict=True):
-            picture = _core.overlay(picture, layer, colour)
-        return picture
-    whole = all(isinstance(value, int) for colour in colours for value in colour)
-    painted = [
-        _core.colour(layer if whole else layer.astype(np.float64, copy=False), colour)
-        for layer, colour in zip(layers, colours, strict=True)
-    ]
-    return painted[0] if len(painted) == 1 else painted[0] + painted[1]
-
-
-def _fit(figsize: tuple[float, float], shape: tuple[int, ...], columns: int) -> tuple[float, float]:
-    """Make the rows of several images no higher than their pictures and a title need."""
-    width, height = figsize
-    count, rows_of_pixels, pixels = shape
-    if count == 1:
-        return width, height
-    title = 0.2
-    return width, count * min(height, width / columns * rows_of_pixels / pixels + title)
-
-
-def _draw_styled(
-    style: str, images: Array, values: Array, polarity: str, vmax: float | None
-) -> list[Array]:
-    maps = styles.select(values.mean(axis=3, dtype=np.float64), polarity)
-    limit = _scale(maps, vmax)
-    if style == "heat":
-        return [styles.heat(shown, limit, polarity) for shown in maps]
-    if style == "masked":
-        return [styles.masked(*pair, limit) for pair in zip(images, maps, strict=True)]
-    return [styles.blended(*pair, limit, polarity) for pair in zip(images, maps, strict=True)]
-
-
-def _draw_trusted(values: Array, deviations: Array, k: float, vmax: float | None) -> list[Array]:
-    maps = values.mean(axis=3, dtype=np.float64)
-    limit = _scale(maps, vmax)
+def _rename(columns: list[Column], titles: Sequence[str]) -> list[Column]:
+    if len(titles) != len(columns):
+        raise ValueError(f"titles must be {len(columns)}, one for each panel, got {list(titles)!r}")
     return [
-        styles.trusted(shown, deviation, k, limit)
-        for shown, deviation in zip(maps, deviations, strict=True)
+        replace(column, title=str(title)) for column, title in zip(columns, titles, strict=True)
     ]
-
-
-def _scale(maps: Array, vmax: float | None) -> float:
-    return styles.scale_of(maps) if vmax is None else _check_positive(vmax, "vmax")
-
-
-def _to_uint8(picture: Array) -> Array:
-    return np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def _to_stack(values: Any, name: str, ndim: int, shape: tuple[int, ...] | None = None) -> Array:
-    """Return values of one image or several as a stack."""
-    array = _to_real(values, name)
-    stack = array[np.newaxis] if array.ndim == ndim else array
-    if stack.ndim != ndim + 1 or 0 in stack.shape:
-        raise ValueError(f"{name} must have {ndim} or {ndim + 1} dimensions, got {array.shape}")
-    if shape is not None and stack.shape[:3] != shape:
-        raise ValueError(f"{name} must match the image, {shape}, got shape {array.shape}")
-    if not np.isfinite(stack).all():
-        raise ValueError(f"{name} must be finite, got NaN or inf")
-    return stack
-
-
-def _check_choice(value: Any, choices: Sequence[str], name: str) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
-    return str(value)
-
-
-def _check_positive(value: Any, name: str) -> float:
-    number = _check_finite(value, name)
-    if number <= 0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
-    return number
-
-
-def _check_finite(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return number
-
-
-def _check_percentage(value: Any, name: str) -> float:
-    number = _check_finite(value, name)
-    if not 0 <= number <= 100:
-        raise ValueError(f"{name} must be in [0, 100], got {value!r}")
-    return number
-
-
-def _check_clip(clip: float | None) -> float:
-    """Return the greatest magnitude to keep, inf for None."""
-    if clip is None:
-        return math.inf
-    limit = float(clip)
-    if not limit > 0:
-        raise ValueError(f"clip must be positive, or None to keep all, got {clip!r}")
-    return limit
-
-
-def _check_colour(colour: Any, name: str) -> tuple[float, ...]:
-    array = np.asarray(colour)
-    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be a colour such as (0, 255, 0), got {colour!r}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got {colour!r}")
-    return tuple(array.tolist())
-
-
-def _check_match(image: Array, attributions: Array, colour: tuple[float, ...]) -> None:
-    channels = len(colour)
-    if image.shape[:2] != attributions.shape[:2] or image.shape[2] not in (channels, 1):
-        height, width = attributions.shape[:2]
-        raise ValueError(
-            f"image must have shape {(height, width, channels)}, the size of the attributions and"
-            f" the channels of the colour {colour}, got {image.shape}"
-        )
-
-
-def _to_real(values: Any, name: str, ndim: int | None = None) -> Array:
-    """Return an array of real numbers that the core reads; no copy where possible."""
-    array = to_real_array(values, name, kinds="biuf", expected="real numbers")
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}")
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        with np.errstate(over="ignore"):  # what overflows is inf, and the core says where
-            return array.astype(np.float64)
-    return array
-
-
-def _to_structure(structure: Any) -> Array:
-    array = _to_real(structure, "structure", ndim=2)
-    if array.size == 0:
-        raise ValueError(f"structure must not be empty, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"structure must be finite, got {structure!r}")
-    return array
-
-
-def _to_links(structure: Any) -> int:
-    """Return the neighbours before a pixel that a (3, 3) structure connects, as the core's bits."""
-    array = np.asarray(structure, np.bool_)
-    if array.shape != (3, 3) or not np.array_equal(array, array[::-1, ::-1]):
-        raise ValueError(
-            "connected_component_structure must have shape (3, 3) and be the same after a turn by"
-            f" 180 degrees, got {structure!r}"
-        )
-    west, north_west, north, north_east = array[1, 0], array[0, 0], array[0, 1], array[0, 2]
-    return int(west) + 2 * int(north_west) + 4 * int(north) + 8 * int(north_east)
 
 
 def _result_type(array: Array) -> type[np.float32] | type[np.float64]:

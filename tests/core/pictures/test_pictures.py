@@ -2,6 +2,8 @@
 
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 import seed_twin
 
 import intgrad
-from intgrad.pictures import styles
+from intgrad.pictures import lettering, styles
+from intgrad.pictures.colours import diverging
 
 mpl = pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib")
 mpl.use("agg")
@@ -80,37 +83,67 @@ def test_regions_can_be_ranked_by_attribution():
     assert not picture[:12, :12].any()
 
 
+GREEN, RED = (0, 255, 0), (255, 0, 0)
+SHADES = diverging(GREEN, RED)
+
+
+def lightness(colours):
+    """CIE L* by scikit-image."""
+    color = pytest.importorskip("skimage.color", reason="the reference for lightness")
+    return color.rgb2lab(np.asarray(colours, np.uint8)[np.newaxis])[0, :, 0]
+
+
+@pytest.mark.parametrize(
+    "colours",
+    [(GREEN, RED), (RED, GREEN), ((178, 24, 43), (33, 102, 172)), ((255, 255, 0), (0, 0, 128))],
+)
+def test_shades_are_darker_the_further_from_zero_and_alike_on_both_sides(colours):
+    shades = diverging(*colours)
+    middle = len(shades) // 2
+    np.testing.assert_array_equal(shades[middle], 255)
+    light = lightness(shades)
+    negative, positive = light[middle::-1], light[middle:]
+    assert (np.diff(positive) < 0.6).all()
+    assert (np.diff(negative) < 0.6).all()
+    assert positive[-1] < 32
+    np.testing.assert_allclose(positive, negative, atol=0.7)
+    np.testing.assert_allclose(positive, np.linspace(100, positive[-1], len(positive)), atol=0.7)
+    for side, colour in zip((shades[middle + 60 :], shades[: middle - 60]), colours, strict=True):
+        strongest = np.flatnonzero(np.array(colour) == max(colour))
+        assert (side[:, strongest].min(axis=1) >= side.max(axis=1)).all()
+
+
 def test_heat_is_symmetric_about_zero():
     values = np.array([[-2.0, -1.0, 0.0, 1.0, 2.0]])
-    colours = styles.heat(values, 2.0, "both").astype(int)
-    mirrored = styles.heat(-values, 2.0, "both").astype(int)
-    np.testing.assert_array_equal(colours, mirrored[:, ::-1])
-    red, blue = colours[0, 4], colours[0, 0]
-    assert red[0] > red[2]
-    assert blue[2] > blue[0]
-    assert colours[0, 2].min() > 240
-    beyond = styles.heat(3 * values, 2.0, "both")
-    np.testing.assert_array_equal(beyond[0, [0, 4]], colours[0, [0, 4]])
+    colours = styles.heat(values, 2.0, SHADES).astype(int)
+    mirrored = styles.heat(-values, 2.0, diverging(RED, GREEN)).astype(int)
+    np.testing.assert_array_equal(colours, mirrored)
+    green, red = colours[0, 4], colours[0, 0]
+    assert green[1] > max(green[0], green[2])
+    assert red[0] > max(red[1], red[2])
+    np.testing.assert_array_equal(colours[0, 2], 255)
+    for factor in (3, 1e300):
+        beyond = styles.heat(factor * values, 2.0, SHADES)
+        np.testing.assert_array_equal(beyond[0, [0, 4]], colours[0, [0, 4]])
+    tiny = styles.heat(1e-300 * values, 2e-300, SHADES)
+    np.testing.assert_array_equal(tiny, colours)
 
 
 def test_masked_and_blended():
     values = np.array([[0.0, 0.5, -1.0, 7.0]])
     image = np.full((1, 4, 3), 200, np.uint8)
     np.testing.assert_array_equal(styles.masked(image, values, 1.0)[0, :, 0], [0, 100, 200, 200])
-    blended = styles.blended(image, values, 1.0, "both")
+    blended = styles.blended(image, values, 1.0, SHADES)
     np.testing.assert_array_equal(blended[0, 0], [227, 227, 227])  # grey, lightened
-    np.testing.assert_array_equal(blended[0, 3], styles.heat(values, 1.0, "both")[0, 3])
-    grey = image[..., :1]
-    np.testing.assert_array_equal(
-        styles.masked(grey, values, 1.0), styles.masked(image, values, 1.0)
-    )
+    np.testing.assert_array_equal(blended[0, 2:], styles.heat(values, 1.0, SHADES)[0, 2:])
 
 
 def test_what_is_not_trusted_is_grey():
     values = np.array([[1.0, -1.0, 0.1, 0.0]])
     deviations = np.array([[0.4, 0.6, 0.04, 0.0]])
-    shown = styles.trusted(values, deviations, 2.0, 1.0)
+    shown = styles.trusted(values, deviations, 2.0, 1.0, SHADES)
     assert [tuple(p) == (160, 160, 160) for p in shown[0]] == [False, True, False, True]
+    np.testing.assert_array_equal(shown[0, 0], styles.heat(values, 1.0, SHADES)[0, 0])
 
 
 def test_scale_survives_maps_of_zeros():
@@ -132,6 +165,10 @@ def shown_pictures(figure):
     return [np.asarray(panel.images[0].get_array()) for panel in figure.axes]
 
 
+def words(figure):
+    return [text.get_text() for text in figure.texts]
+
+
 def test_visualize_returns_a_figure_that_pyplot_does_not_know():
     before = plt.get_fignums()
     figure = PAINTER.visualize(IMAGE, VALUES, VALUES, show=False)
@@ -146,7 +183,6 @@ def test_visualize_returns_a_figure_that_pyplot_does_not_know():
     expected = PAINTER.process_grads(IMAGE, VALUES).astype(np.uint8)
     np.testing.assert_array_equal(gradients, expected)
     np.testing.assert_array_equal(attributions, expected)
-    assert tuple(figure.get_size_inches()) == (15, 8)
 
 
 def test_visualize_shows_when_told_to(monkeypatch):
@@ -177,11 +213,11 @@ def test_a_batch_shares_the_scale_of_each_column():
         figure = PAINTER.visualize(
             images, values, 3 * values, "both", style=style, show=False, figsize=(9, 2)
         )
-        assert tuple(figure.get_size_inches()) == (9, 4)
+        assert figure.get_size_inches()[1] <= 2 * 2 + 1e-9
         drawn = shown_pictures(figure)
         assert len(drawn) == 6
         for strong, faint in (drawn[1::3], drawn[2::3]):
-            bare = IMAGE if style == "overlay" else styles.heat(0 * VALUES[..., 0], 1, "both")
+            bare = IMAGE if style == "overlay" else styles.heat(0 * VALUES[..., 0], 1, SHADES)
             if style in ("overlay", "heat"):
                 away = [np.abs(shown - bare.astype(float)).mean() for shown in (strong, faint)]
                 assert away[1] < 0.3 * away[0]
@@ -194,7 +230,8 @@ def test_the_error_panel():
     figure = PAINTER.visualize(
         IMAGE, VALUES, VALUES, style="heat", polarity="both", error=deviations, k=2, show=False
     )
-    assert figure.axes[3].get_title() == "Beyond 2 sd"
+    assert figure.axes[3].get_title() == "Too uncertain to call: grey"
+    assert "too uncertain to call: within 2 standard deviations of 0" in words(figure)
     panel = shown_pictures(figure)[3]
     grey = (panel == 160).all(axis=2)
     assert not grey[:, : WIDTH // 2 - 1].any()
@@ -212,6 +249,12 @@ def test_the_error_panel():
         ({"error": np.zeros((3, 3))}, r"error must match the image, .* got shape \(3, 3\)"),
         ({"error": np.full((HEIGHT, WIDTH), np.nan)}, "error must be finite"),
         ({"error": np.zeros((HEIGHT, WIDTH)), "k": 0}, "k must be positive, got 0"),
+        ({"style": "heat", "vmax": (1, 2, 3)}, r"vmax must be a number or two, .* got \(1, 2, 3\)"),
+        ({"image": IMAGE[..., :2]}, r"image must have 1, 3 or 4 channels .* \(40, 60, 2\)"),
+        (
+            {"image": np.repeat(IMAGE, 5, axis=2), "style": "blended"},
+            r"\(40, 60, 15\): pass three of its channels, such as image\[..., \[3, 2, 1\]\]",
+        ),
         ({"titles": ["one"]}, r"titles must be 3, one for each panel, got \['one'\]"),
         ({"gradients": VALUES[:-1]}, r"gradients must match the image"),
         ({"integrated_gradients": VALUES[0]}, "integrated_gradients must have 3 or 4 dimensions"),
@@ -228,6 +271,312 @@ def test_axes_must_be_as_many_as_panels():
     axes = mpl.figure.Figure().subplots(1, 2)
     with pytest.raises(ValueError, match="axes must be 1 x 3"):
         PAINTER.visualize(IMAGE, VALUES, VALUES, axes=axes, show=False)
+
+
+# ---- What is shown, and how ----------------------------------------------------------------------
+
+
+def test_either_map_may_be_missing():
+    titles = ["Input", "Integrated gradients"]
+    for arguments in ((IMAGE, None, VALUES), (IMAGE,)):
+        named = {} if len(arguments) == 3 else {"integrated_gradients": VALUES}
+        figure = PAINTER.visualize(*arguments, show=False, **named)
+        assert [panel.get_title() for panel in figure.axes] == titles
+        drawn = shown_pictures(figure)[1]
+        np.testing.assert_array_equal(drawn, PAINTER.process_grads(IMAGE, VALUES).astype(np.uint8))
+    figure = PAINTER.visualize(IMAGE, VALUES, show=False, style="heat", vmax=(0.5, None))
+    assert [panel.get_title() for panel in figure.axes] == ["Input", "Normal gradients"]
+    assert "0.5" in words(figure)
+    for arguments in ((IMAGE,), (IMAGE, VALUES)):
+        with pytest.raises(TypeError, match="needs integrated_gradients, got None"):
+            PAINTER.visualize(*arguments, show=False, error=VALUES[..., 0] ** 2)
+
+
+@pytest.mark.parametrize("style", styles.STYLES)
+def test_maps_of_any_number_of_channels_over_a_photograph(style):
+    many = np.repeat(VALUES[..., :1], 13, axis=2)
+    figure = PAINTER.visualize(IMAGE, many, VALUES[..., :1], style=style, show=False)
+    gradients, attributions = shown_pictures(figure)[1:]
+    np.testing.assert_allclose(gradients.astype(int), attributions, atol=1)
+    picture = PAINTER.process_grads(IMAGE, many)
+    np.testing.assert_allclose(picture, PAINTER.process_grads(IMAGE, VALUES[..., :1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("style", styles.STYLES)
+def test_grey_images_are_shown_grey(style):
+    grey = IMAGE[..., :1]
+    figure = PAINTER.visualize(grey, VALUES, VALUES, style=style, show=False)
+    photo, *drawn = shown_pictures(figure)
+    np.testing.assert_array_equal(photo, np.repeat(grey, 3, axis=2))
+    whole = PAINTER.visualize(photo, VALUES, VALUES, style=style, show=False)
+    for ours, expected in zip(drawn, shown_pictures(whole)[1:], strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_fourth_channel_is_not_shown():
+    rgba = np.dstack([IMAGE, np.full(IMAGE.shape[:2], 9, np.uint8)])
+    figure = PAINTER.visualize(rgba, VALUES, VALUES, style="masked", show=False)
+    np.testing.assert_array_equal(shown_pictures(figure)[0], IMAGE)
+
+
+def test_an_image_of_many_channels_cannot_be_laid_under():
+    many = np.repeat(IMAGE, 5, axis=2)
+    with pytest.raises(ValueError, match=r"pass three channels, image\[..., \[3, 2, 1\]\]"):
+        PAINTER.process_grads(many, VALUES)
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 1 / 127.5])
+def test_an_image_that_is_no_photograph_is_warned_of_once(scale):
+    image = IMAGE * scale - (0 if scale < 1 / 200 else 1)
+    advice = r"pass 255 \* image$" if scale < 1 / 200 else r"pass 127.5 \* \(image \+ 1\)"
+
+    def check(call):
+        with pytest.warns(UserWarning, match=advice) as caught:
+            call()
+        assert [each.filename for each in caught] == [__file__]
+
+    check(lambda: PAINTER.process_grads(image, VALUES))
+    for style in styles.STYLES:
+        check(lambda: PAINTER.visualize(image, VALUES, VALUES, style=style, show=False))  # noqa: B023
+    check(
+        lambda: PAINTER.visualize(np.stack([image] * 3), None, np.stack([VALUES] * 3), show=False)
+    )
+    pytest.importorskip("ipywidgets", reason="explore needs ipywidgets")
+    check(lambda: intgrad.explore(image, VALUES, VALUES))
+    PAINTER.process_grads(image, VALUES, overlay=False)  # which does not show it
+
+
+# ---- Colours -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("positive", "negative"), [(GREEN, RED), ((178, 24, 43), (33, 102, 172))])
+def test_one_colour_has_one_meaning_in_every_style(positive, negative):
+    """Where the map is positive every style is drawn towards the positive colour."""
+    values = np.zeros((8, 8, 3))
+    values[:4], values[4:] = 0.5, -0.5
+    painter = intgrad.GradVisualizer(positive, negative)
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    for style in ("overlay", "heat", "blended"):
+        figure = painter.visualize(
+            grey, None, values, "both", style=style, error=np.full((8, 8), 0.01), show=False
+        )
+        for drawn in shown_pictures(figure)[1:]:
+            for rows, colour in ((slice(4), positive), (slice(4, 8), negative)):
+                tint = drawn[rows].reshape(-1, 3).astype(float) - drawn[rows].mean()
+                wanted = np.array(colour) - np.mean(colour)
+                assert (tint @ wanted > 0).all()
+                assert (tint.argmax(axis=1) == wanted.argmax()).all()
+
+
+@pytest.mark.parametrize("options", [{"style": "heat"}, {"style": "blended"}, {"error": True}])
+def test_heat_maps_need_colours_of_three_components(options):
+    if "error" in options:
+        options = {"error": VALUES[..., 0] ** 2}
+    for colour in ((255,), (0, 255, 0, 255)):
+        painter = intgrad.GradVisualizer(negative_channel=colour)
+        with pytest.raises(ValueError, match="negative_channel must have three components"):
+            painter.visualize(IMAGE, VALUES, VALUES, show=False, **options)
+        painter.visualize(IMAGE, VALUES, VALUES, show=False)  # positive ones, overlaid
+
+
+def test_keys_say_what_the_colours_mean():
+    def keys(*polarity, **options):
+        figure = PAINTER.visualize(IMAGE, VALUES, VALUES, *polarity, show=False, **options)
+        patches = [artist.get_facecolor()[:3] for artist in figure.artists if has_face(artist)]
+        return words(figure), np.array(patches)
+
+    def has_face(artist):
+        return isinstance(artist, mpl.patches.Rectangle)
+
+    texts, patches = keys("both")
+    assert texts == ["raises the score", "lowers the score"]
+    np.testing.assert_array_equal(patches, [[0, 1, 0], [1, 0, 0]])
+    assert keys()[0] == ["raises the score"]
+    assert keys("negative")[0] == ["lowers the score"]
+    assert keys(style="masked")[0] == ["bright: raises the score"]
+    assert keys("both", style="masked")[0] == ["bright: changes the score"]
+    texts, patches = keys("both", style="heat", error=VALUES[..., 0] ** 2, k=3)
+    assert "too uncertain to call: within 3 standard deviations of 0" in texts
+    assert (patches[:2].argmax(axis=1) == [1, 0]).all()
+    np.testing.assert_allclose(patches[2], 160 / 255)
+
+
+@pytest.mark.parametrize(
+    ("polarity", "ends"),
+    [("both", ["-0.25", "0", "0.25"]), ("positive", ["0", "0.25"]), ("negative", ["-0.25", "0"])],
+)
+@pytest.mark.parametrize("style", ["heat", "blended"])
+def test_scales_have_a_unit(polarity, ends, style):
+    figure = PAINTER.visualize(
+        IMAGE, VALUES, VALUES, polarity, style=style, vmax=0.25, show=False, figsize=(15, 8)
+    )
+    texts = words(figure)
+    assert "score units per pixel value, mean over channels" in texts
+    assert "score units per pixel, mean over channels" in texts
+    assert sorted(text for text in texts if text in ends) == sorted(2 * ends)
+    bars = [artist for artist in figure.artists if hasattr(artist, "get_array")]
+    assert len(bars) == 2
+    strip = np.asarray(bars[0].get_array())[0]
+    if style == "heat":
+        expected = styles.heat(np.array([[float(ends[0]), float(ends[-1])]]), 0.25, SHADES)[0]
+        np.testing.assert_array_equal(strip[[0, -1]], expected)
+
+
+# ---- Layout --------------------------------------------------------------------------------------
+
+SHAPES = [(40, 60), (60, 40), (20, 200), (200, 20), (50, 50), (7, 9)]
+
+
+def saved(figure, folder, **options):
+    from PIL import Image
+
+    figure.savefig(folder / "saved.png", **options)
+    with Image.open(folder / "saved.png") as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("figsize", [(15, 8), (12, 3), (4, 9)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_figures_have_no_white_bands(shape, figsize, count, tmp_path):
+    dark = np.full((count, *shape, 3), 40, np.uint8)
+    values = np.repeat(blobs(size=shape)[None], count, axis=0)
+    figure = PAINTER.visualize(
+        dark, values, values, "both", style="blended", figsize=figsize, show=False, caption="a b c"
+    )
+    width, height = figure.get_size_inches()
+    assert width <= max(figsize[0], 4) + 1e-9
+    assert height <= count * max(figsize[1], 2.5) + 1e-9
+    boxes = [panel.get_window_extent() for panel in figure.axes]
+    for box in boxes:
+        assert box.height / box.width == pytest.approx(shape[0] / shape[1], rel=1e-6)
+    for left, right in pairwise(boxes[:3]):
+        readable = max(120 - left.width, 0)  # pixels that a title needs over a narrow picture
+        assert right.x0 - left.x1 <= readable + 10.01
+    pixels = saved(figure, tmp_path)
+    ink = (pixels < 250).any(axis=2)
+    blank_rows = np.flatnonzero(ink.any(axis=1))
+    assert blank_rows[0] <= 25
+    assert len(pixels) - 1 - blank_rows[-1] <= 25
+    blank = np.flatnonzero(~ink.any(axis=1))
+    runs = np.split(blank, np.flatnonzero(np.diff(blank) > 1) + 1)
+    assert max(len(run) for run in runs) <= 25
+
+
+def test_nothing_overlaps():
+    """Titles, ticks, labels, keys and caption, in the narrowest columns and the widest words."""
+    long = "a very long title of_a_photograph_with_no_spaces_in_its_name.jpg: " * 3
+    for shape in SHAPES:
+        values = blobs(size=shape)
+        image = np.full((*shape, 3), 100, np.uint8)
+        figure = PAINTER.visualize(
+            image,
+            values,
+            values,
+            "both",
+            style="heat",
+            error=np.abs(values[..., 0]),
+            caption=long,
+            titles=[long] * 4,
+            show=False,
+            figsize=(10, 4),
+        )
+        figure.canvas.draw()
+        drawn = [panel.title for panel in figure.axes] + figure.texts
+        boxes = [text.get_window_extent() for text in drawn]
+        boxes += [panel.get_window_extent() for panel in figure.axes]
+        page = figure.bbox
+        for index, box in enumerate(boxes):
+            assert page.x0 - 1 <= box.x0
+            assert box.x1 <= page.x1 + 1
+            assert page.y0 - 1 <= box.y0
+            assert box.y1 <= page.y1 + 1
+            for other in boxes[index + 1 :]:
+                across = min(box.x1, other.x1) - max(box.x0, other.x0)
+                along = min(box.y1, other.y1) - max(box.y0, other.y0)
+                assert min(across, along) <= 2.5, (shape, box, other)
+
+
+ODD_NAMES = [
+    "b $^$ c",
+    "price $5_ and $6",
+    "caf\udce9",
+    "\u65e5\u672c",
+    "a\tb\x07",
+    r"\frac{1}{2}$",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_text_is_drawn_as_it_is(name, tmp_path):
+    figure = PAINTER.visualize(
+        IMAGE, VALUES, VALUES, titles=[name] * 3, caption=name, show=False, save=tmp_path / "x.png"
+    )
+    if name.isprintable() and name.isascii():
+        assert figure.axes[0].get_title() == name
+        assert words(figure)[-1] == name
+    for suffix in ("pdf", "svg"):
+        PAINTER.visualize(
+            IMAGE, VALUES, VALUES, titles=[name] * 3, show=False, save=tmp_path / f"x.{suffix}"
+        )
+    own = mpl.figure.Figure()
+    PAINTER.visualize(
+        IMAGE,
+        VALUES,
+        VALUES,
+        titles=[name] * 3,
+        show=False,
+        axes=own.subplots(1, 3),
+        save=tmp_path / "own.png",
+    )
+
+
+def test_letters_are_as_wide_as_matplotlib_draws_them():
+    figure = mpl.figure.Figure()
+    text = figure.text(0, 0, "Integrated gradients, 0.25 and more", fontsize=12)
+    figure.canvas.draw()
+    drawn = text.get_window_extent().width / figure.dpi
+    assert lettering.width_of(text.get_text(), 12) == pytest.approx(drawn, rel=0.05)
+    words = "one two three four " * 5
+    broken = lettering.fit(words, 1.0, 10, most=3).split("\n")
+    assert len(broken) == 3
+    assert broken[-1].endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert all(lettering.width_of(line, 10) <= 1.0 for line in broken)
+    assert lettering.fit("one", 1.0, 10, most=3) == "one"
+    assert lettering.fit("", 1.0, 10, most=3) == ""
+
+
+def test_a_saved_figure_is_drawn_once_and_stays_whole(tmp_path, monkeypatch):
+    drawn = []
+    draw = mpl.figure.Figure.draw
+    monkeypatch.setattr(
+        mpl.figure.Figure, "draw", lambda self, renderer: [drawn.append(self), draw(self, renderer)]
+    )
+    large = np.random.default_rng(0).integers(0, 256, (700, 1000, 3), dtype=np.uint8)
+    values = blobs(size=large.shape[:2])
+    figure = PAINTER.visualize(large, None, values, show=False, save=tmp_path / "x.png")
+    assert len(drawn) == 1
+    np.testing.assert_array_equal(shown_pictures(figure)[0], large)
+    few = saved(figure, tmp_path)
+    from PIL import Image
+
+    with Image.open(tmp_path / "x.png") as picture:
+        ours = np.asarray(picture.convert("RGB"))
+    assert ours.shape == few.shape
+    # Averages either way, of other windows.
+    assert abs(ours.astype(float).mean() - few.astype(float).mean()) < 1
+
+
+def test_figures_are_saved_from_threads(tmp_path):
+    def draw(index):
+        path = tmp_path / f"{index}.png"
+        PAINTER.visualize(IMAGE, VALUES, blobs(3), style="heat", show=False, save=path)
+        return path.read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(draw, range(12)))
+    assert set(drawn) == {draw("alone")}
+    assert plt.get_fignums() == []
 
 
 FIGURES = {
@@ -251,7 +600,7 @@ def test_figures_look_as_they_did(name, tmp_path):
 
     After a wanted change: INTGRAD_NEW_FIGURES=1 pytest -k look_as, and look at what it wrote.
     """
-    options = {"figsize": (6, 2), "show": False, **FIGURES[name]}
+    options = {"figsize": (9, 4), "show": False, **FIGURES[name]}
     found = tmp_path / f"{name}.png"
     PAINTER.visualize(IMAGE, VALUES, blobs(3), save=found, **options)
     if os.environ.get("INTGRAD_NEW_FIGURES"):
@@ -302,3 +651,35 @@ def test_explore_redraws_as_the_sliders_move():
 def test_a_notebook_draws_the_figure_that_comes_back():
     figure = intgrad.GradVisualizer().visualize(IMAGE, VALUES, VALUES, show=False)
     assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_explore_does_not_frame_the_picture():
+    """Noise everywhere, cleaned up, is one region that fills the picture."""
+    pytest.importorskip("ipywidgets", reason="explore needs ipywidgets")
+    noise = np.random.default_rng(5).normal(0, 1, IMAGE.shape)
+    box = intgrad.explore(IMAGE, noise, noise)
+    for name, value in {
+        "polarity": "both",
+        "cleanup": 2,
+        "outlines": True,
+        "overlay": False,
+        "percentiles": (0, 99),
+    }.items():
+        box.controls[name].value = value
+    shown = decode(box.pictures["Integrated gradients"])
+    for edge in (shown[0], shown[-1], shown[:, 0], shown[:, -1]):
+        assert not edge.any()
+    options = {"polarity": "both", "morphological_cleanup": True, "structure": np.ones((2, 2))}
+    framed = PAINTER.process_grads(
+        None, noise, clip_above_percentile=99, outlines=True, overlay=False, clip=None, **options
+    )
+    assert framed[0].any(axis=1).mean() > 0.9  # as in the example
+    np.testing.assert_array_equal(shown[1:-1, 1:-1], framed[1:-1, 1:-1])
+
+
+def test_explore_shows_grey_images():
+    pytest.importorskip("ipywidgets", reason="explore needs ipywidgets")
+    box = intgrad.explore(IMAGE[..., :1], VALUES, VALUES)
+    np.testing.assert_array_equal(
+        decode(box.pictures["Photograph"]), np.repeat(IMAGE[..., :1], 3, axis=2)
+    )
