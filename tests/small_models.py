@@ -16,6 +16,7 @@ def quiet_jit():
     """torch 2.13 deprecates torch.jit, with which archives are written."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)  # from 2.14 on
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         yield
 

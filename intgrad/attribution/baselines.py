@@ -149,6 +149,8 @@ def share_equal(images: Float32Array, baselines: Float32Array) -> npt.NDArray[np
     """
     shares = np.zeros(len(images))
     for k, image in enumerate(images):
+        if np.ptp(image) <= 5 * EQUAL:
+            continue  # as good as one colour, or no pixels in 0..255
         equal = np.ones(image.shape[:2], np.bool_)
         for baseline in baselines[k if len(baselines) > 1 else 0]:
             equal &= (abs(image - baseline) <= EQUAL).all(axis=-1)
