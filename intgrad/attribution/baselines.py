@@ -149,11 +149,11 @@ def share_equal(images: Float32Array, baselines: Float32Array) -> npt.NDArray[np
     """
     shares = np.zeros(len(images))
     for k, image in enumerate(images):
-        if np.ptp(image) <= 5 * EQUAL:
-            continue  # as good as one colour, or no pixels in 0..255
+        # Where all is as good as one colour, or no pixels in 0..255, nothing is as good as equal.
+        close = EQUAL if np.ptp(image) > 5 * EQUAL else 0.0
         equal = np.ones(image.shape[:2], np.bool_)
         for baseline in baselines[k if len(baselines) > 1 else 0]:
-            equal &= (abs(image - baseline) <= EQUAL).all(axis=-1)
+            equal &= (abs(image - baseline) <= close).all(axis=-1)
             if not equal.any():
                 break
         shares[k] = equal.mean()
