@@ -14,12 +14,13 @@ from typing import Any
 
 from .._core import ModelError
 from .._optional import require
+from ..attribution.baselines import NAMES
 from ..attribution.info import AttributionInfo
-from ..attribution.plan import IMAGE_RULES, has_error_bars
+from ..attribution.plan import IMAGE_RULES, RULES, has_error_bars
 from ..attribution.stream import iter_integrated_gradients
 from ..images.arrays import Float32Array
 from ..models.loading import load_model
-from ..models.model import Model
+from ..models.model import OUTPUTS, Model
 from ..models.targets import resolve_targets
 from ..pictures.styles import stretch
 from ..pictures.visualizer import GradVisualizer
@@ -28,8 +29,70 @@ from .results import Results
 
 Top = list[tuple[str, int, float]]
 
+EXPLAIN_EXAMPLES = """examples:
+  intgrad explain photo.jpg --model model.pt
+  intgrad explain photos --model model.pt --tolerance 0.05 --score logit --out explained
+  intgrad explain 'photos/**/*.jpg' more/photo.png --model model.pt --target cat --baseline blur
+"""
 
-def explain(options: argparse.Namespace) -> int:
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what `intgrad explain` takes."""
+    parser.description = (
+        "For every photograph: OUT/NAME.png, OUT/NAME.npz and a line in OUT/explained.jsonl. The"
+        " same command goes on where it was stopped. The exit status is 1 if any failed."
+    )
+    parser.epilog = EXPLAIN_EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="photographs, folders of them, or patterns such as 'photos/**/*.jpg'",
+    )
+    parser.add_argument("--model", type=Path, required=True, help="from intgrad convert")
+    parser.add_argument("--target", help="class index or label (default: each one's top class)")
+    exactness = parser.add_mutually_exclusive_group()
+    exactness.add_argument(
+        "--steps", type=int, default=50, help="intervals of the path (default: 50)"
+    )
+    exactness.add_argument(
+        "--tolerance", type=float, help="relative error to reach instead, 0.05 for 5 %%"
+    )
+    parser.add_argument(
+        "--baseline",
+        type=_parse_baseline,
+        default="black",
+        help=f"{', '.join(NAMES)} or a number (default: black)",
+    )
+    parser.add_argument(
+        "--score", choices=OUTPUTS, default="softmax", help="what is explained (default: softmax)"
+    )
+    parser.add_argument("--rule", choices=RULES, default="trapezoid")
+    parser.add_argument("--batch-size", type=int, help="points at once (default: what fits)")
+    parser.add_argument("--device", help="cpu, cuda or cuda:N (default: CUDA if there is one)")
+    parser.add_argument("--seed", type=int, help="for the baseline 'uniform'")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("explained"),
+        help="folder of the results (default: explained)",
+    )
+    parser.set_defaults(run=run)
+
+
+def _parse_baseline(text: str) -> str | float:
+    if text in NAMES:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number nor one of {', '.join(NAMES)}"
+        ) from None
+
+
+def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status.
 
     Raises
