@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 
 from .._optional import require
+from .archives import add_labels_option, read_labels
+
+IMAGENET = "imagenet"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -15,15 +19,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("out", type=Path, help="the TorchScript archive to write")
     parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="with 'imagenet': Keras's file, fetched by other means, instead of a download",
+    )
+    parser.add_argument(
         "--size",
         type=int,
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
         help="what the archive will take (default: the model's own, or 299 299)",
     )
-    parser.add_argument(
-        "--labels", help="class names: a list with commas, or a file with a line each"
-    )
+    add_labels_option(parser)
     parser.add_argument(
         "--preprocess",
         type=float,
@@ -42,10 +50,12 @@ def run(options: argparse.Namespace) -> None:
     require("torch", "torch", "convert")
     from .. import xception
 
-    labels = _read_labels(options.labels)
+    labels = read_labels(options.labels)
     source = options.source
-    if source == "imagenet":
-        source = xception.download_imagenet_weights()
+    if options.weights is not None and source != IMAGENET:
+        raise ValueError(f"--weights is for 'imagenet', and {source!r} was to be converted")
+    if source == IMAGENET:
+        source = _check_weights(options.weights) or xception.download_imagenet_weights()
         labels = labels or xception.imagenet_labels()
     metadata = xception.convert(
         source,
@@ -59,9 +69,17 @@ def run(options: argparse.Namespace) -> None:
     print(f"{options.out}: Xception, {size} pixels -> {metadata['scores']}")
 
 
-def _read_labels(text: str | None) -> list[str] | None:
-    if text is None:
+def _check_weights(file: Path | None) -> Path | None:
+    """Return the file, having seen that it is Keras's."""
+    from ..xception.network import IMAGENET_HASH, IMAGENET_URL
+
+    if file is None:
         return None
-    if Path(text).is_file():
-        return Path(text).read_text(encoding="utf-8").splitlines()
-    return [label.strip() for label in text.split(",")]
+    kind, _, expected = IMAGENET_HASH.partition(":")
+    found = hashlib.new(kind, file.read_bytes(), usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{str(file)!r} is not Keras's {IMAGENET_URL.rpartition('/')[2]}: its {kind} is"
+            f" {found}, expected {expected}. Without --weights, convert takes weights of your own"
+        )
+    return file

@@ -26,6 +26,10 @@ IMAGENET_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/xception/"
     "xception_weights_tf_dim_ordering_tf_kernels.h5"
 )
+IMAGENET_MIRROR = (
+    "https://github.com/fchollet/deep-learning-models/releases/download/v0.4/"
+    "xception_weights_tf_dim_ordering_tf_kernels.h5"
+)
 IMAGENET_HASH = "md5:0a58e3b7378bc2990ea3b43d5981f1f6"
 MINIMUM_SIZE = 71  # Keras's: the smallest image that leaves a pixel to every layer
 
@@ -414,7 +418,10 @@ def download_imagenet_weights(
     require("tqdm", "tqdm", "pooch's progress bar")
     folder = Path(cache_dir) if cache_dir is not None else Path(pooch.os_cache("intgrad"))
     name = url.rpartition("/")[2]
-    by_hand = f"or fetch it elsewhere and run: intgrad convert {name} OUT.pt"
+    by_hand = (
+        f"or fetch it elsewhere, as from {IMAGENET_MIRROR}, and run:"
+        f" intgrad convert imagenet OUT.pt --weights {name}"
+    )
     try:
         file = pooch.retrieve(url, known_hash, fname=name, path=folder, progressbar=True)
     except OSError as error:

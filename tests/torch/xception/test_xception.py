@@ -805,7 +805,10 @@ def test_download_of_something_else(server, tmp_path):
 
 def test_download_offline(tmp_path):
     url = "http://127.0.0.1:9/weights.h5"
-    with pytest.raises(OSError, match=r"could not download .*intgrad convert weights.h5 OUT.pt"):
+    with pytest.raises(
+        OSError,
+        match=r"could not download .*github.*intgrad convert imagenet OUT.pt --weights weights.h5",
+    ):
         xception.download_imagenet_weights(tmp_path, url=url)
 
 

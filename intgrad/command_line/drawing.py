@@ -1,0 +1,47 @@
+"""The picture of a photograph that was explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..pictures.styles import stretch
+from ..pictures.visualizer import GradVisualizer
+from .attributing import Explained
+from .telling import printable
+
+PANEL = (5.0, 7.5)
+"""Width and height of a panel at most, in inches; `SHOWN` at 100 pixels an inch."""
+TITLE = 0.4
+"""Height of the titles, in inches."""
+
+
+def draw(explained: Explained, label: str, path: Path) -> None:
+    """Draw the maps over the photograph in its own shape, whatever shape the model saw."""
+    photograph, info = explained.task.photograph, explained.info
+    shape = photograph.picture.shape[:2]
+    error = info.pixel_error_map
+    panels = 3 if error is None else 4
+    height = min(PANEL[1], PANEL[0] * shape[0] / shape[1])
+    width = height * shape[1] / shape[0]
+    title = printable(f"{photograph.source.path.name}: {label}").replace("$", r"\$")
+    GradVisualizer().visualize(
+        photograph.picture,
+        _stretch_mean(explained.gradient, shape),
+        _stretch_mean(explained.attributions, shape),
+        polarity="both",
+        style="blended",
+        error=None if error is None else stretch(error, shape),
+        figsize=(width * panels, TITLE + height),
+        titles=[title, "Gradient", "Integrated gradients", "Grey: cannot be told from 0"][:panels],
+        show=False,
+        save=path,
+    )
+
+
+def _stretch_mean(maps: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return the mean over the channels, which is what is drawn, in another shape."""
+    return stretch(maps.mean(axis=2, dtype=np.float64, keepdims=True), shape)
