@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
     """
     for module, package in (("PIL", "pillow"), ("matplotlib", "matplotlib")):
         require(module, package, "explain")
+    warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # in names, in titles
     found = find(options.images)
     _tell_passed_over(found)
     model = archives.load(options.model, options)

@@ -162,7 +162,8 @@ def _is_decodable(pil: Any, kind: str) -> bool:
     factory = pil.OPEN[kind][0]
     stub = require("PIL.ImageFile", "pillow", "reading photographs").StubImageFile
     if isinstance(factory, type) and issubclass(factory, stub):  # as for HDF5: a handler may do it
-        return getattr(sys.modules[factory.__module__], "_handler", None) is not None
+        holders = (factory, sys.modules[factory.__module__])  # of newer and of older Pillows
+        return any(getattr(holder, "_handler", None) is not None for holder in holders)
     if kind == "EPS":
         eps = require("PIL.EpsImagePlugin", "pillow", "reading photographs")
         return bool(eps.has_ghostscript())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 from . import convert, explain, info
@@ -21,13 +23,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return options.run(options) or 0
     except (OSError, ValueError, TypeError, IndexError, ImportError, MemoryError) as error:
         print(f"intgrad: {_describe(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("intgrad: interrupted", file=sys.stderr)
         return 130
+
+
+def _warn(message: Warning | str, *where: Any, **line: Any) -> None:
+    print(f"intgrad: warning: {message}", file=sys.stderr)
 
 
 def _describe(error: BaseException) -> str:

@@ -151,7 +151,8 @@ class Results:
     def _write(self, name: str, write: Callable[[Path], object]) -> None:
         path = self.folder / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent != self.folder:  # which was there, and is not made anew if it is lost
+                path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, self._part(path.suffix), write)
         except OSError as error:
             if error.errno in NO_ROOM:

@@ -807,7 +807,7 @@ def test_download_offline(tmp_path):
     url = "http://127.0.0.1:9/weights.h5"
     with pytest.raises(
         OSError,
-        match=r"could not download .*github.*intgrad convert imagenet OUT.pt --weights weights.h5",
+        match=r"could not download .*github.*imagenet OUT.pt --weights weights.h5",
     ):
         xception.download_imagenet_weights(tmp_path, url=url)
 

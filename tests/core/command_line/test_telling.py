@@ -1,0 +1,94 @@
+"""What is told of a run."""
+
+import io
+import sys
+
+import pytest
+
+from intgrad.command_line import telling
+from intgrad.command_line.telling import Telling, caption, duration, note, report, say, summarise
+
+RECORD = {
+    "image": "/photos/espresso.jpg",
+    "picture": "espresso.png",
+    "arrays": "espresso.npz",
+    "top": [["espresso", 967, 0.862], ["cup", 968, 0.1]],
+    "target": 967,
+    "label": "espresso",
+    "output": "softmax",
+    "score": 0.862,
+    "baseline_score": 0.0012,
+    "baseline": "black",
+    "delta": 0.39,
+    "error": 0.07,
+    "seconds": 1.5,
+    "evaluations": 51,
+    "device": "cpu",
+    "unattributable": 0.01,
+}
+
+
+def test_a_caption_holds_all_that_a_picture_needs():
+    text = caption(RECORD)
+    for part in ("espresso 86.2%", "softmax 0.862", "0.0012 on the black baseline", "7.0%"):
+        assert part in text
+    assert "\n" not in text
+    assert "error unknown" in caption({**RECORD, "error": None})
+    assert caption({**RECORD, "target": 3, "label": "cat"}).startswith("cat, softmax")
+    assert "nothing for 37% that equal the baseline" in caption({**RECORD, "unattributable": 0.37})
+    assert caption({**RECORD, "label": "caf\udce9\n"}).startswith(r"caf\udce9\n 86.2%")
+
+
+def test_error_and_gap_are_told_apart():
+    text = report(RECORD)
+    assert "error of the attributions: 7.0%: how far they may be from the exact integral" in text
+    assert "completeness gap: +0.39 of 0.8608 (45.3%): by how much their sum misses" in text
+    assert "poor guide" in text
+    assert "%" not in report({**RECORD, "score": 0.0012}).split("completeness gap")[1][:20]
+
+
+@pytest.mark.parametrize("tell", [report, summarise])
+def test_what_can_get_nothing(tell):
+    assert note(RECORD) is None
+    assert "note" not in tell(RECORD)
+    text = tell({**RECORD, "unattributable": 0.37})
+    assert "note: 37% of the pixels are as the black baseline and can get nothing" in text
+    assert "try --baseline blur" in text
+    assert "try --baseline gray" in tell({**RECORD, "unattributable": 0.4, "baseline": "blur"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (7.4, "7 s"),
+        (44, "40 s"),
+        (130, "2 min"),
+        (3600, "60 min"),
+        (7000, "1 h 57 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_place_and_time_left(monkeypatch, capsys):
+    now = iter([0, 10, 20, 30])
+    monkeypatch.setattr(telling.time, "monotonic", lambda: next(now))
+    with Telling(3) as told:
+        told.tell(RECORD)
+        told.tell(None)
+        told.tell(RECORD)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("[1/3, 20 s left] espresso.jpg: espresso 86.2%, cup 10.0%; espresso")
+    assert last.startswith("[3/3] espresso.jpg")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_whatever_a_file_is_called_can_be_printed(encoding, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    say("caf\udce9.jpg \x1b[31m é €\nnext")
+    printed = stream.buffer.getvalue().decode(encoding)
+    assert printed.startswith(r"caf\udce9.jpg \x1b[31m ")
+    assert printed.endswith("\nnext\n")
