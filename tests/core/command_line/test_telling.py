@@ -92,3 +92,19 @@ def test_whatever_a_file_is_called_can_be_printed(encoding, monkeypatch):
     printed = stream.buffer.getvalue().decode(encoding)
     assert printed.startswith(r"caf\udce9.jpg \x1b[31m ")
     assert printed.endswith("\nnext\n")
+
+
+def test_a_bar_on_a_terminal_counts_failures_too(monkeypatch, capsys):
+    pytest.importorskip("tqdm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with Telling(2) as told:
+        told.tell(None)
+        told.tell(RECORD)
+    assert "2/2" in terminal.getvalue()
+    assert "[2/2] espresso.jpg" in capsys.readouterr().out
