@@ -13,7 +13,7 @@ from ..pictures.visualizer import GradVisualizer
 from .attributing import Explained
 from .telling import printable
 
-PANEL = (5.0, 7.5)
+PANEL = (4.0, 6.0)
 """Width and height of a panel at most, in inches; `SHOWN` at 100 pixels an inch."""
 TITLE = 0.4
 """Height of the titles, in inches."""

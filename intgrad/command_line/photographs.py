@@ -18,7 +18,7 @@ from .finding import ADVICE, SUFFIXES, Source
 
 AHEAD = 8
 """How many photographs are read before they are asked for."""
-SHOWN = (500, 750)
+SHOWN = (400, 600)
 """Width and height that a photograph is drawn in at most, in pixels."""
 
 
