@@ -1,15 +1,17 @@
 """A folder of results that a run can stop at any moment, and another go on with.
 
 For every photograph there are NAME.png and NAME.npz, and a line in explained.jsonl. Files get their
-names when they are whole, and the line is written last: what has a line is finished.
+names when they are whole, and the line is written last: what has a line is finished. A photograph
+that failed has a line in failed.jsonl instead, with its path ("image") and what went wrong
+("reason"), until it is explained; every run tries it again. The last line of a photograph counts.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,11 +19,15 @@ from typing import Any
 import numpy as np
 
 from .._files import write_whole
-from .photographs import Source
+from .finding import Source
+from .records import Record, Records
 
 RECORDS = "explained.jsonl"
+FAILURES = "failed.jsonl"
 PART = ".part-"
-"""How the names of files begin that are being written."""
+"""What a file is called that is being written, before its suffix."""
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""Errors of a disk, which the next photograph meets as well."""
 
 
 class Results:
@@ -33,7 +39,7 @@ class Results:
         Made if it is not there.
     request : dict
         What was asked for. A folder holds the answers to one request only.
-    sources : sequence of Source
+    sources : iterable of Source
         No result is given the name of one of these files.
 
     Raises
@@ -45,18 +51,24 @@ class Results:
         If the folder cannot be written to.
     """
 
-    def __init__(self, folder: Path, request: dict[str, Any], sources: Sequence[Source]) -> None:
+    def __init__(self, folder: Path, request: dict[str, Any], sources: Iterable[Source]) -> None:
         self.folder = folder
         self._request = request
         folder.mkdir(parents=True, exist_ok=True)
-        self._taken = {source.path.resolve() for source in sources}
-        self._pictures: set[Path] = set()
+        self._longest_name = os.pathconf(folder, "PC_NAME_MAX")
+        self._taken = {source.real for source in sources}
+        self._pictures: set[str] = set()
+        part = self._part(".jsonl")
+        self._records = Records(folder / RECORDS, part, ("image", "picture", "arrays"))
+        self._failures = Records(folder / FAILURES, part, ("image", "reason"))
         self._lock = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._check_writable()
             self._finished = self._read_records()
+            self._failed = self._read_failures()
             self._remove_parts()
-            self._records = (folder / RECORDS).open("a", encoding="utf-8")
+            (folder / RECORDS).touch()
         except BaseException as error:
             os.close(self._lock)
             if isinstance(error, BlockingIOError):
@@ -74,16 +86,22 @@ class Results:
         traceback: TracebackType | None,
     ) -> None:
         """Let another process have the folder."""
-        self._records.close()
-        os.close(self._lock)
+        try:
+            self._records.close()
+            if self._failed:
+                self._failures.replace(self._failed.values())
+            else:
+                self._failures.remove()
+        finally:
+            os.close(self._lock)
 
     def has(self, source: Source) -> bool:
         """Say whether a photograph is finished."""
-        return str(source.path.resolve()) in self._finished
+        return source.real in self._finished
 
     def made(self, source: Source) -> bool:
         """Say whether a photograph is a picture of these results, in a folder that is explained."""
-        return source.path.resolve() in self._pictures
+        return source.real in self._pictures
 
     def add(
         self,
@@ -91,93 +109,133 @@ class Results:
         facts: Mapping[str, Any],
         arrays: Mapping[str, Any],
         draw: Callable[[Path], None],
-    ) -> dict[str, Any]:
+    ) -> Record:
         """Write what belongs to a photograph; return its record.
 
         `draw` writes a picture to the path that it is given.
+
+        Raises
+        ------
+        OSError
+            If the folder can no longer be written to.
+        Exception
+            Whatever else: it concerns this photograph only.
         """
         name = self._free_name(source.name)
         picture, npz = f"{name}.png", f"{name}.npz"
         self._write(npz, lambda path: np.savez(path, **arrays))
         self._write(picture, draw)
         record = {
-            "image": str(source.path.resolve()),
+            "image": source.real,
             "picture": picture,
             "arrays": npz,
             **facts,
             "request": self._request,
         }
-        self._records.write(json.dumps(record, allow_nan=False) + "\n")
-        self._records.flush()
-        self._finished.add(record["image"])
+        self._records.append(record)
+        self._finished.add(source.real)
+        self._failed.pop(source.real, None)
         return record
+
+    def fail(self, source: Source, reason: str) -> None:
+        """Write down that a photograph failed."""
+        record = {"image": source.real, "reason": reason, "request": self._request}
+        self._failures.append(record)
+        self._failed[source.real] = record
+
+    # ---- Files -----------------------------------------------------------------------------------
+
+    def _part(self, suffix: str) -> Path:
+        return self.folder / f"{PART}{suffix}"
 
     def _write(self, name: str, write: Callable[[Path], object]) -> None:
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, self.folder / f"{PART}{path.suffix}", write)
+        try:
+            if path.parent != self.folder:  # which was there, and is not made anew if it is lost
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, self._part(path.suffix), write)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
+            self._check_writable()
+            # As names that are too long for this disk, or a folder that is in the way.
+            raise ValueError(f"{str(path)!r} cannot be written: {error}") from error
+
+    def _check_writable(self) -> None:
+        probe = self._part(".probe")
+        probe.touch()
+        probe.unlink()
+
+    def _remove_parts(self) -> None:
+        for suffix in (".png", ".npz", ".jsonl", ".probe"):
+            self._part(suffix).unlink(missing_ok=True)
+
+    # ---- Names -----------------------------------------------------------------------------------
 
     def _free_name(self, wish: str) -> str:
         """Return a name that neither other results have nor a photograph."""
-        name, count = wish, 1
+        name, count = self._shorten(wish, ""), 1
         while not self._take(name):
             count += 1
-            name = f"{wish}-{count}"
+            name = self._shorten(wish, f"-{count}")
         return name
 
+    def _shorten(self, wish: str, ending: str) -> str:
+        """Return `wish` and `ending`, made to fit into a file name with its suffix."""
+        folder, stem = os.path.split(wish)
+        while len(os.fsencode(f"{stem}{ending}.png")) > self._longest_name:
+            stem = stem[:-1]
+        return os.path.join(folder, stem + ending)
+
     def _take(self, name: str) -> bool:
-        files = {(self.folder / f"{name}{suffix}").resolve() for suffix in (".png", ".npz")}
+        files = {os.path.realpath(self.folder / f"{name}{suffix}") for suffix in (".png", ".npz")}
         if files & self._taken:
             return False
         self._taken |= files
         return True
+
+    # ---- What earlier runs left ------------------------------------------------------------------
 
     def _read_records(self) -> set[str]:
         """Return the images that are finished.
 
         A line that was not written to its end, or whose files are lost, is dropped.
         """
-        file = self.folder / RECORDS
-        lines = file.read_bytes().split(b"\n") if file.exists() else [b""]
-        records = [self._parse(number, line) for number, line in enumerate(lines[:-1], 1)]
+        records, was_cut = self._records.read()
+        for index, record in enumerate(records):
+            if record["request"] != self._request:
+                raise ValueError(
+                    f"{self._records.place(index)} answers another request"
+                    f" ({_difference(record['request'], self._request)}): choose another --out"
+                )
         finished = {record["image"]: record for record in records if self._is_whole(record)}
-        if len(finished) < len(records) or lines[-1]:
-            text = "".join(json.dumps(record) + "\n" for record in finished.values())
-            self._write(RECORDS, lambda part: part.write_text(text, encoding="utf-8"))
+        if len(finished) < len(records) or was_cut:
+            self._records.replace(finished.values())
         for record in finished.values():
             self._take(record["picture"].removesuffix(".png"))
-            self._pictures.add((self.folder / record["picture"]).resolve())
+            self._pictures.add(os.path.realpath(self.folder / record["picture"]))
         return set(finished)
 
-    def _parse(self, number: int, line: bytes) -> dict[str, Any]:
-        place = f"line {number} of {str(self.folder / RECORDS)!r}"
-        try:
-            record = json.loads(line)
-            names = [record[key] for key in ("image", "picture", "arrays")]
-            request = record["request"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{place} is no record ({error!r}): choose another --out") from None
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{place} is no record: choose another --out")
-        if request != self._request:
-            raise ValueError(
-                f"{place} answers another request ({_difference(request, self._request)}):"
-                " choose another --out"
-            )
-        return dict(record)
+    def _read_failures(self) -> dict[str, Record]:
+        """Return the failures that this request still has."""
+        records, was_cut = self._failures.read()
+        failed = {
+            record["image"]: record
+            for record in records
+            if record["request"] == self._request and record["image"] not in self._finished
+        }
+        if was_cut:
+            self._failures.replace(failed.values())
+        return failed
 
-    def _is_whole(self, record: dict[str, Any]) -> bool:
-        return all((self.folder / record[key]).is_file() for key in ("picture", "arrays"))
-
-    def _remove_parts(self) -> None:
-        for part in self.folder.glob(f"{PART}*"):
-            part.unlink()
+    def _is_whole(self, record: Record) -> bool:
+        return all(os.path.isfile(self.folder / record[key]) for key in ("picture", "arrays"))
 
 
 def _difference(found: Any, asked: dict[str, Any]) -> str:
     """Say in which entry two requests differ."""
     if isinstance(found, dict):
-        for key, value in asked.items():
-            if found.get(key) != value:
-                return f"{key} was {found.get(key)!r}, and now is {value!r}"
+        for key in {**asked, **found}:
+            if found.get(key) != asked.get(key):
+                return f"{key} was {found.get(key)!r}, and now is {asked.get(key)!r}"
     return repr(found)

@@ -1,5 +1,6 @@
 """The command line, end to end on the demo's model."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import demo_files
 import numpy as np
 import pytest
-from small_models import METADATA, Smooth, archive
+from small_models import METADATA, SIZE, Smooth, archive
 
 import intgrad
 from intgrad.command_line import main as cli
@@ -36,7 +37,7 @@ def test_convert_info_and_explain(demo_wheel, tmp_path, capsys):
     assert cli.main([*command, "--out", str(out), "--target", "fork", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert "fork 75.2%" in printed
-    assert "explained: fork (softmax), 0.7518 here against 0.2233" in printed
+    assert "fork: softmax 0.7518 at the image, 0.2233 on the black baseline" in printed
     assert "3 gradients" in printed
     picture = np.asarray(PIL.open(out / "0412.png").convert("RGB"))
     assert picture.std() > 20
@@ -51,7 +52,7 @@ def test_rules_with_and_without_a_node_at_the_image(rule, tmp_path, capsys):
     command += ["--rule", rule, "--steps", "3", "--device", "cpu", "--out", str(tmp_path / "out")]
     assert cli.main(command) == 0
     printed = capsys.readouterr().out
-    assert "attributions: unknown for this rule" in printed
+    assert "estimated error: unknown" in printed
     assert "3 gradients" in printed
     assert np.asarray(PIL.open(tmp_path / "out/in.png").convert("RGB")).std() > 20
 
@@ -96,3 +97,184 @@ def test_usage():
         assert "intgrad explain photo.jpg --model model.pt" in help_text.stdout
     wrong = subprocess.run([sys.executable, "-m", "intgrad"], capture_output=True, check=False)
     assert wrong.returncode == 2
+
+
+# ---- Archives that do not say how they are used --------------------------------------------------
+
+
+def test_info_says_what_to_tell(tmp_path, capsys):
+    (tmp_path / "m.pt").write_bytes(archive(Smooth()))
+    assert cli.main(["info", str(tmp_path / "m.pt")]) == 0
+    printed = capsys.readouterr().out
+    for text in ("--preprocess", "--size", "--scores", "intgrad.save_model"):
+        assert text in printed
+
+
+@pytest.mark.parametrize(
+    ("affine", "text"),
+    [
+        ({"scale": [1 / 127.5], "offset": [-1.0]}, "pixels / 127.5 - 1, in the graph"),
+        ({"scale": [1 / 255], "offset": [0]}, "pixels / 255 + 0, in the graph"),
+        (
+            {
+                "scale": [1 / (255 * s) for s in (0.229, 0.224, 0.225)],
+                "offset": [-m / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))],
+            },
+            "(pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], in the graph",
+        ),
+        ({"scale": [], "offset": []}, "none: the network takes pixels 0..255"),
+        (None, "in the graph, not recorded"),
+        ({"scale": 3}, "in the graph, not recorded"),
+        ("imagenet", "in the graph, not recorded"),
+        ({"scale": [0, 1], "offset": [1, 2]}, "in the graph, not recorded"),
+    ],
+)
+def test_info_names_the_preprocessing(affine, text, tmp_path, capsys):
+    metadata = METADATA if affine is None else {**METADATA, "preprocess": affine}
+    (tmp_path / "m.pt").write_bytes(archive(Smooth(), metadata=metadata))
+    assert cli.main(["info", str(tmp_path / "m.pt")]) == 0
+    assert json.loads(capsys.readouterr().out)["preprocess"] == text
+
+
+def explain_plain(folder, *options):
+    model, photograph = folder / "plain.pt", folder / "in.png"
+    if not model.exists():
+        model.write_bytes(archive(Smooth()))
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    PIL.fromarray(pixels).save(photograph)
+    command = ["explain", str(photograph), "--model", str(model), "--steps", "2"]
+    return cli.main([*command, "--device", "cpu", "--out", str(folder / "out"), *options])
+
+
+SAID = {
+    "--preprocess": ["imagenet"],
+    "--size": list(map(str, SIZE)),
+    "--scores": ["logits"],
+}
+
+
+def flatten(said):
+    return [word for option, values in said.items() for word in (option, *values)]
+
+
+@pytest.mark.parametrize("missing", [["--preprocess"], ["--size", "--scores"], list(SAID)], ids=str)
+def test_what_is_missing_is_named(missing, tmp_path, capsys):
+    said = {option: values for option, values in SAID.items() if option not in missing}
+    assert explain_plain(tmp_path, *flatten(said)) == 1
+    error = capsys.readouterr().err
+    assert f"give {' and '.join(missing)}, or write it with intgrad.save_model" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "preprocess"),
+    [
+        ("imagenet", "imagenet"),
+        ("xception", "xception"),
+        ("none", "none"),
+        ("0.0078431 -1", (0.0078431, -1)),
+        ("0.02,0.03,0.04 -2,-2.1,1e-1", ([0.02, 0.03, 0.04], [-2, -2.1, 0.1])),
+    ],
+)
+def test_an_archive_that_is_told_how_it_is_used(text, preprocess, tmp_path):
+    (tmp_path / "labels.txt").write_text("\n".join("vwxyz"))
+    said = flatten({**SAID, "--preprocess": [text], "--labels": [str(tmp_path / "labels.txt")]})
+    assert explain_plain(tmp_path, *said) == 0
+    facts = {"input_size": SIZE, "scores": "logits", "device": "cpu"}
+    model = intgrad.load_model(
+        tmp_path / "plain.pt", preprocess=preprocess, labels=list("vwxyz"), **facts
+    )
+    image = intgrad.load_image(tmp_path / "in.png", size=SIZE)
+    expected = intgrad.integrated_gradients(model, image, steps=2)
+    with np.load(tmp_path / "out/in.npz") as arrays:
+        np.testing.assert_allclose(arrays["attributions"], expected, rtol=1e-5, atol=1e-9)
+    record = json.loads((tmp_path / "out/explained.jsonl").read_text())
+    assert record["label"] == model.top(image, 1)[0][0]
+    assert record["request"]["size"] == list(SIZE)
+
+
+def test_what_was_said_belongs_to_the_request(tmp_path, capsys):
+    assert explain_plain(tmp_path, *flatten(SAID)) == 0
+    assert explain_plain(tmp_path, *flatten(SAID)) == 0
+    assert "1 of 1 were explained before" in capsys.readouterr().out
+    assert explain_plain(tmp_path, *flatten({**SAID, "--preprocess": ["none"]})) == 1
+    assert "preprocess was 'imagenet', and now is 'none'" in capsys.readouterr().err
+    assert explain_plain(tmp_path, *flatten(SAID), "--labels=a,b,c,d,e") == 1
+    assert "labels was None, and now is ['a'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["imagnet", "1", "1 2 3", "1,x 2", "1,2", "", "0.1,, 0"])
+def test_preprocessing_that_is_none(text, tmp_path, capsys):
+    with pytest.raises(SystemExit) as raised:
+        explain_plain(tmp_path, "--preprocess", text)
+    assert raised.value.code == 2
+    assert f"{text!r} is neither imagenet, xception, none nor 'SCALE OFFSET'" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (["--preprocess", "imagenet"], "preprocess"),
+        (["--size", "5", "5"], "takes input_size=(12, 10)"),
+        (["--scores", "probabilities"], "gives scores='logits'"),
+        (["--labels", "a,b"], "got 2"),
+    ],
+)
+def test_an_archive_is_not_contradicted(said, text, tmp_path, capsys):
+    (tmp_path / "m.pt").write_bytes(archive(Smooth(), metadata=METADATA))
+    command = ["explain", "none.png", "--model", str(tmp_path / "m.pt"), *said]
+    assert cli.main([*command, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 1
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+
+
+def test_a_long_list_of_labels_is_no_file(tmp_path):
+    labels = ["a label of many words " * 20 + str(k) for k in range(5)]
+    assert explain_plain(tmp_path, *flatten(SAID), "--labels", ",".join(labels)) == 0
+    record = json.loads((tmp_path / "out/explained.jsonl").read_text())
+    assert record["label"] in labels
+
+
+# ---- ImageNet weights that were fetched by other means -------------------------------------------
+
+
+def test_weights_from_a_file(tmp_path, capsys, monkeypatch):
+    from intgrad import xception
+    from intgrad.xception import imagenet
+
+    file = tmp_path / "weights.h5"
+    file.write_bytes(b"weights")
+    out = tmp_path / "out.pt"
+    assert cli.main(["convert", "imagenet", str(out), "--weights", str(file)]) == 1
+    error = capsys.readouterr().err
+    assert "weights.h5' is not Keras's xception_weights_tf_dim_ordering_tf_kernels.h5" in error
+    assert "expected 0a58e3b7378bc2990ea3b43d5981f1f6" in error
+    assert not out.exists()
+
+    given = {}
+
+    def convert(source, destination, **options):
+        given.update(options, source=source)
+        return {"input_size": [299, 299], "scores": "logits"}
+
+    monkeypatch.setattr(imagenet, "IMAGENET_HASH", "md5:" + hashlib.md5(b"weights").hexdigest())
+    monkeypatch.setattr(xception, "convert", convert)
+    assert cli.main(["convert", "imagenet", str(out), "--weights", str(file)]) == 0
+    assert given["source"] == file
+    assert len(given["labels"]) == 1000
+    assert "espresso" in given["labels"]
+
+
+@pytest.mark.parametrize(
+    ("source", "weights", "text"),
+    [
+        ("mine.h5", __file__, "--weights is for 'imagenet', and 'mine.h5' was to be converted"),
+        ("imagenet", "none.h5", "there is no file 'none.h5'"),
+    ],
+)
+def test_weights_that_make_no_sense(source, weights, text, tmp_path, capsys):
+    assert cli.main(["convert", source, str(tmp_path / "o.pt"), "--weights", weights]) == 1
+    assert text in capsys.readouterr().err

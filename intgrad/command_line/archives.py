@@ -1,0 +1,95 @@
+"""The archive that a command works with, and what it has to be told of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from ..models.archive import check_archive
+from ..models.loading import load_model
+from ..models.model import Model
+
+PREPROCESSINGS = ("imagenet", "xception", "none")
+ADVICE = "or write it with intgrad.save_model, which makes an archive that knows them"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what an archive without `intgrad.json` has to be told."""
+    group = parser.add_argument_group(
+        "models that do not say how they are used",
+        "For a TorchScript archive that neither intgrad convert nor intgrad.save_model wrote:",
+    )
+    group.add_argument(
+        "--preprocess",
+        type=_parse_preprocess,
+        metavar="HOW",
+        help="what the model was trained on: imagenet, (pixels / 255 - mean) / std; xception,"
+        " pixels / 127.5 - 1; none; or 'SCALE OFFSET' in quotes, pixels * SCALE + OFFSET, each a"
+        " number or one for every channel, as '0.02,0.02,0.02 -2,-2,-1.8'",
+    )
+    group.add_argument(
+        "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of what it takes, in pixels"
+    )
+    group.add_argument("--scores", choices=("logits", "probabilities"), help="what it gives")
+    add_labels_option(group)
+
+
+def add_labels_option(parser: Any) -> None:
+    """Add `--labels`, to be read by `read_labels`."""
+    parser.add_argument(
+        "--labels", help="class names: a list with commas, or a file with a line each"
+    )
+
+
+def read_labels(text: str | None) -> list[str] | None:
+    """Return the class names that `--labels` stands for."""
+    if text is None:
+        return None
+    if os.path.isfile(text):
+        return Path(text).read_text(encoding="utf-8").splitlines()
+    return [label.strip() for label in text.split(",")]
+
+
+def load(path: Path, options: argparse.Namespace) -> Model:
+    """Load the model, raising what `load_model` raises, in the words of the command line."""
+    given = told(options)
+    missing = [option for option in ("preprocess", "size", "scores") if option not in given]
+    if missing and read_metadata(path) is None:
+        names = " and ".join(f"--{option}" for option in missing)
+        raise ValueError(
+            f"{str(path)!r} holds no intgrad.json that says how it is used: give {names}, {ADVICE}"
+        )
+    given["input_size"] = given.pop("size", None)
+    return load_model(path, device=options.device, **given)
+
+
+def told(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was said of the archive, by the names of its options."""
+    facts = {
+        "preprocess": options.preprocess,
+        "size": options.size,
+        "scores": options.scores,
+        "labels": read_labels(options.labels),
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def read_metadata(path: Path) -> dict[str, Any] | None:
+    """Return what an archive says of itself, or None."""
+    return check_archive(path.read_bytes(), repr(str(path)), None)
+
+
+def _parse_preprocess(text: str) -> str | list[list[float]]:
+    """Return a name, or the scales and the offsets."""
+    if text in PREPROCESSINGS:
+        return text
+    try:
+        scale, offset = ([float(each) for each in part.split(",")] for part in text.split())
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither {', '.join(PREPROCESSINGS)} nor 'SCALE OFFSET', two numbers (or"
+            " two lists with commas, one number for each channel) in one pair of quotes"
+        ) from None
+    return [scale, offset]

@@ -1,0 +1,165 @@
+"""Photographs in, attributions out: one that fails does not end the others."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from ..attribution.info import AttributionInfo
+from ..attribution.plan import IMAGE_RULES, has_error_bars
+from ..attribution.stream import iter_integrated_gradients
+from ..images.arrays import Float32Array
+from ..models.model import Model
+from .finding import Source
+from .photographs import Photograph, read_ahead
+
+Top = list[tuple[str, int, float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photograph, its most probable classes, and the one to explain."""
+
+    photograph: Photograph
+    top: Top
+    target: int
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A photograph that was explained."""
+
+    task: Task
+    attributions: Float32Array
+    gradient: Float32Array
+    info: AttributionInfo
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photograph that was not, and why."""
+
+    source: Source
+    reason: str
+
+    @classmethod
+    def of(cls, source: Source, error: Exception) -> Failure:
+        """Make it of what was raised."""
+        if isinstance(error, FileNotFoundError):
+            return cls(source, "there is no such file")
+        return cls(source, str(error) or type(error).__name__)
+
+
+class Attributing:
+    """Explains photographs with a model.
+
+    Parameters
+    ----------
+    model : Model
+    options : argparse.Namespace
+        Those of `intgrad explain`.
+    target : int or None
+        The class to explain, or each one's most probable.
+    """
+
+    def __init__(self, model: Model, options: argparse.Namespace, target: int | None) -> None:
+        self._model = model
+        self._target = target
+        self._unread: deque[Failure] = deque()
+        self._options = {
+            "baseline": options.baseline,
+            "steps": options.steps,
+            "rule": options.rule,
+            "tolerance": options.tolerance,
+            "output": options.score,
+            "batch_size": options.batch_size,
+            "seed": options.seed,
+            "error_map": has_error_bars(options.rule, options.steps, options.tolerance),
+            "gradient": options.rule in IMAGE_RULES,
+        }
+
+    def run(self, sources: list[Source]) -> Iterator[Explained | Failure]:
+        """Yield what becomes of each photograph; those that are explained in order.
+
+        The stream of images ends at the first that fails; it starts again with those after it.
+
+        Raises
+        ------
+        Exception
+            What is no photograph's fault: a wrong option, or memory that is short, for all are as
+            large to the model.
+        """
+        one_by_one = len(sources) == 1 and sys.stderr.isatty()  # else `Telling` has a bar
+        tasks = self._read(sources)
+        while True:
+            feed = _Feed(tasks, len(sources))
+            try:
+                for result in iter_integrated_gradients(
+                    self._model, feed, feed.targets(), progress=one_by_one, **self._options
+                ):
+                    explained = self._complete(feed.taken[0], *result)
+                    feed.taken.popleft()
+                    yield from self._take_unread()
+                    yield explained
+                yield from self._take_unread()
+                return
+            except MemoryError:
+                raise
+            except Exception as error:
+                if not feed.taken:
+                    raise  # it was no photograph's fault
+                yield Failure.of(feed.taken.popleft().photograph.source, error)
+                tasks = chain(feed.taken, tasks)
+
+    def _read(self, sources: Iterable[Source]) -> Iterator[Task]:
+        model = self._model
+        for source, future in read_ahead(sources, model.input_size, model.channels or 3):
+            try:
+                photograph = future.result()
+            except Exception as error:  # of decoders, whatever they raise
+                self._unread.append(Failure.of(source, error))
+                continue
+            try:
+                top: Any = model.top(photograph.pixels, 3)
+            except (ValueError, TypeError) as error:
+                self._unread.append(Failure.of(source, error))
+                continue
+            yield Task(photograph, top, top[0][1] if self._target is None else self._target)
+
+    def _take_unread(self) -> Iterator[Failure]:
+        while self._unread:
+            yield self._unread.popleft()
+
+    def _complete(self, task: Task, attributions: Float32Array, info: AttributionInfo) -> Explained:
+        pixels = task.photograph.pixels
+        gradient = info.gradient
+        if gradient is None:  # the rule has no node at the image
+            gradient = self._model.gradients(pixels, info.target, output=info.output)
+        return Explained(task, attributions, gradient, info)
+
+
+class _Feed:
+    """The images of tasks as a stream takes them; `taken` are those that it has not given back."""
+
+    def __init__(self, tasks: Iterator[Task], count: int) -> None:
+        self._tasks = tasks
+        self._count = count
+        self.taken: deque[Task] = deque()
+
+    def __len__(self) -> int:
+        return self._count  # for the progress bar
+
+    def __iter__(self) -> Iterator[Float32Array]:
+        for task in self._tasks:
+            self.taken.append(task)
+            yield task.photograph.pixels
+
+    def targets(self) -> Iterator[int]:
+        """Yield the target of each image, after the image."""
+        while True:
+            yield self.taken[-1].target

@@ -1,0 +1,56 @@
+"""`intgrad info`: what an archive says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from . import archives
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what `intgrad info` takes."""
+    parser.add_argument("model", type=Path, help="a TorchScript archive")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command; what it raises, `main` tells."""
+    metadata = archives.read_metadata(options.model)
+    if metadata is None:
+        print(
+            f"{options.model}: a TorchScript archive without intgrad.json, which does not say how"
+            " it is used: give --preprocess, --size and --scores to intgrad explain (preprocess,"
+            f" input_size and scores to intgrad.load_model), {archives.ADVICE}"
+        )
+        return
+    labels = metadata.get("labels")
+    if labels and len(labels) > 10:
+        metadata["labels"] = [*labels[:5], f"... {len(labels) - 6} more ...", labels[-1]]
+    metadata["preprocess"] = describe_preprocessing(metadata.get("preprocess"))
+    print(json.dumps(metadata, indent=2, ensure_ascii=False))
+
+
+def describe_preprocessing(affine: Any) -> str:
+    """Say in words what the graph does to pixels first: `pixels * scale + offset`."""
+    try:
+        scales, offsets = affine["scale"], affine["offset"]
+        if not scales:
+            return "none: the network takes pixels 0..255"
+        if len(scales) == len(offsets) == 1:
+            return f"pixels / {1 / scales[0]:.6g} {_signed(offsets[0])}, in the graph"
+        means = [-offset / (255 * scale) for scale, offset in zip(scales, offsets, strict=True)]
+        deviations = [1 / (255 * scale) for scale in scales]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return "in the graph, not recorded"
+    return f"(pixels / 255 - {_list(means)}) / {_list(deviations)}, in the graph"
+
+
+def _signed(number: float) -> str:
+    return f"{'-' if number < 0 else '+'} {abs(number):.6g}"
+
+
+def _list(numbers: list[float]) -> str:
+    return f"[{', '.join(f'{number:.4g}' for number in numbers)}]"

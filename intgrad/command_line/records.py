@@ -1,0 +1,86 @@
+"""Files of JSON lines that can be read after a kill at any moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from .._files import write_whole
+
+Record = dict[str, Any]
+
+
+class Records:
+    """A file of records, a line each.
+
+    Lines are pure ASCII: file names that are no UTF-8 keep their bytes, as the escapes of Python's
+    surrogates.
+
+    Parameters
+    ----------
+    file, part : Path
+        The file, and where it is written when all of it is written anew.
+    keys : sequence of str
+        The texts that every record holds, beside its "request".
+    """
+
+    def __init__(self, file: Path, part: Path, keys: Iterable[str]) -> None:
+        self._file, self._part, self._keys = file, part, tuple(keys)
+        self._out: IO[bytes] | None = None
+
+    def read(self) -> tuple[list[Record], bool]:
+        """Return the records, and whether a line was cut, which has to be removed before others.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else.
+        """
+        lines = self._file.read_bytes().split(b"\n") if self._file.exists() else [b""]
+        records = [self._parse(self.place(number), line) for number, line in enumerate(lines[:-1])]
+        return records, bool(lines[-1])
+
+    def place(self, index: int) -> str:
+        """Return what messages call a record."""
+        return f"line {index + 1} of {str(self._file)!r}"
+
+    def append(self, record: Record) -> None:
+        """Write a record."""
+        if self._out is None:
+            self._out = self._file.open("ab")
+        self._out.write(_to_line(record))
+        self._out.flush()
+
+    def replace(self, records: Iterable[Record]) -> None:
+        """Write all records anew."""
+        self.close()
+        text = b"".join(map(_to_line, records))
+        write_whole(self._file, self._part, lambda part: part.write_bytes(text))
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self.close()
+        self._file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file until something is written again."""
+        out, self._out = self._out, None
+        if out is not None:
+            out.close()
+
+    def _parse(self, place: str, line: bytes) -> Record:
+        try:
+            record = json.loads(line)
+            texts = [record[key] for key in self._keys]
+            record["request"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{place} is no record ({error!r}): choose another --out") from None
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{place} is no record: choose another --out")
+        return dict(record)
+
+
+def _to_line(record: Record) -> bytes:
+    return json.dumps(record, allow_nan=False).encode("ascii") + b"\n"

@@ -1,0 +1,97 @@
+"""What is told of a run."""
+
+import io
+import sys
+
+import pytest
+
+from intgrad.command_line import telling
+from intgrad.command_line.telling import Telling, duration, note, report, say, summarise
+
+RECORD = {
+    "image": "/photos/espresso.jpg",
+    "picture": "espresso.png",
+    "arrays": "espresso.npz",
+    "top": [["espresso", 967, 0.862], ["cup", 968, 0.1]],
+    "target": 967,
+    "label": "espresso",
+    "output": "softmax",
+    "score": 0.862,
+    "baseline_score": 0.0012,
+    "baseline": "black",
+    "delta": 0.39,
+    "error": 0.07,
+    "seconds": 1.5,
+    "evaluations": 51,
+    "device": "cpu",
+    "unattributable": 0.01,
+}
+
+
+def test_a_report_holds_the_summary():
+    lines = report(RECORD, "espresso: 0.9\ncompleteness gap: 3").split("\n  ")
+    assert lines[0] == "espresso.jpg: espresso 86.2%, cup 10.0%"
+    assert lines[1:3] == ["espresso: 0.9", "completeness gap: 3"]
+    assert lines[-1] == "picture: espresso.png, arrays: espresso.npz"
+
+
+def test_what_can_get_nothing():
+    assert note(RECORD) is None
+    assert "note" not in summarise(RECORD)
+    text = summarise({**RECORD, "unattributable": 0.37})
+    assert "note: 37% of the pixels are as the black baseline and can get nothing" in text
+    assert "try --baseline blur" in text
+    assert "try --baseline gray" in summarise({**RECORD, "unattributable": 0.4, "baseline": "blur"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (7.4, "7 s"),
+        (44, "40 s"),
+        (130, "2 min"),
+        (3600, "60 min"),
+        (7000, "1 h 57 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_place_and_time_left(monkeypatch, capsys):
+    now = iter([0, 10, 20, 30])
+    monkeypatch.setattr(telling.time, "monotonic", lambda: next(now))
+    with Telling(3) as told:
+        told.tell(RECORD)
+        told.tell(None)
+        told.tell(RECORD)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("[1/3, 20 s left] espresso.jpg: espresso 86.2%, cup 10.0%; espresso")
+    assert last.startswith("[3/3] espresso.jpg")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_whatever_a_file_is_called_can_be_printed(encoding, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    say("caf\udce9.jpg \x1b[31m é €\nnext")
+    printed = stream.buffer.getvalue().decode(encoding)
+    assert printed.startswith(r"caf\udce9.jpg \x1b[31m ")
+    assert printed.endswith("\nnext\n")
+
+
+def test_a_bar_on_a_terminal_counts_failures_too(monkeypatch, capsys):
+    pytest.importorskip("tqdm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with Telling(2) as told:
+        told.tell(None)
+        told.tell(RECORD)
+    assert "2/2" in terminal.getvalue()
+    assert "[2/2] espresso.jpg" in capsys.readouterr().out
