@@ -23,7 +23,7 @@ from intgrad import _core
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.uniform(0, 255, (3, *SIZE, 3)).astype(np.float32)
-STACK = RANDOM.uniform(0, 255, (3, *SIZE, 3)).astype(np.float32)
+STACK = RANDOM.uniform(0, 255, (4, *SIZE, 3)).astype(np.float32)
 GOOD = archive(Smooth())
 DESCRIBED = archive(Smooth(), metadata=METADATA)
 
