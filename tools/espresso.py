@@ -57,7 +57,7 @@ def main():
         gradient=True,
         return_info=True,
     )
-    probability = model.predict(image)[info.target]
+    probability, path = model.predict(image)[info.target], Path(sys.argv[1])
     intgrad.GradVisualizer().visualize(
         image,
         info.gradient,
@@ -65,11 +65,13 @@ def main():
         polarity="both",
         style="heat",
         error=info.pixel_error_map,
-        figsize=(12, 3.5),
-        titles=["Photograph", "Gradient", "Integrated gradients", "Beyond 2 sd"],
+        figsize=(12, 5),
+        titles=["Photograph", "Gradient", "Integrated gradients", "Too uncertain to call: grey"],
+        caption=info.caption(probability),
         show=False,
-        save=Path(sys.argv[1]),
+        save=path,
     )
+    Image.open(path).convert("RGB").save(path, optimize=True)  # it was written quickly
     print(f"espresso {probability:.0%}: {info.evaluations} points in {info.seconds:.1f} s,")
     print(f"off by about {info.error:.1%}")
 

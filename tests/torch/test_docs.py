@@ -72,7 +72,7 @@ def make_timm():
 @pytest.mark.filterwarnings("ignore:the probability is 1")  # of noise, says the small model
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_pages(page, tmp_path, monkeypatch):
-    """The blocks of a page in order, in a folder with a small model and a photograph."""
+    """The blocks of a page in order, beside a small model, a photograph and what explains it."""
     pil = pytest.importorskip("PIL.Image")
     monkeypatch.setitem(sys.modules, "timm", make_timm())
     small = Smooth()
@@ -82,6 +82,9 @@ def test_pages(page, tmp_path, monkeypatch):
     pil.fromarray(pixels).save(tmp_path / "elephant.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_BACKEND", "torch")
+    command = "explain elephant.jpg --model xception.pt --steps 2 --baseline white"
+    if any("explained.jsonl" in block for block in blocks(page, "python")):
+        assert cli.main(command.split()) == 0
     names = {}
     for number, block in enumerate(blocks(page, "python")):
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)
