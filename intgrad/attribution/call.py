@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from .._caller import caller_level
 from .._optional import ProgressBar
 from ..images.arrays import Float32Array
 from ..models.model import Model, check_int, squeeze
@@ -17,7 +18,7 @@ from .doubts import doubt, find_unattributable
 from .info import Infos, make_infos
 from .options import Options, complete, takes_options
 from .plan import Plan
-from .remarks import Remarks, caller_level
+from .remarks import Remarks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from .._caller import caller_level
 from .._core import ModelError
 from .._optional import ProgressBar
 from ..images.arrays import Float32Array
@@ -22,7 +23,7 @@ from .info import make_infos
 from .items import check_many, check_one
 from .options import Options, complete, takes_options
 from .plan import Plan
-from .remarks import Remarks, caller_level
+from .remarks import Remarks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

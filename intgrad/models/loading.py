@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import _core
+from .._caller import caller_level
 from ..images.arrays import check_size
 from .archive import check_archive
 from .copying import copy_module, read_graph, to_float
@@ -144,7 +145,7 @@ def load_model(
         found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in found.remarks + findings.remarks:
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, stacklevel=caller_level())
     model = Model(
         found.handles,
         device=", ".join(devices),

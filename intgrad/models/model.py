@@ -63,7 +63,7 @@ class Model:
         self._fitting: dict[tuple[int, ...], int] = {}
         self.channels = channels
         self._scores = scores
-        self._callable_output = callable_output
+        self._callable_output: Output | None = callable_output
         self._takes_batches = takes_batches
         self.device = device
         self.input_size = input_size
@@ -185,7 +185,8 @@ class Model:
 
         The softmax of a single logit, or of independent labels, is their sigmoid.
         """
-        if output not in OUTPUTS:
+        known: Output | None = next((each for each in OUTPUTS if each == output), None)
+        if known is None:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
         if self._callable_output is not None and output != self._callable_output:
             raise ValueError(
@@ -206,13 +207,13 @@ class Model:
                     "output='log_softmax' was asked of a model whose classes are independent"
                     " labels: use 'sigmoid' or 'logit'"
                 )
-            return "sigmoid" if output == "softmax" else output
+            return "sigmoid" if known == "softmax" else known
         if self._scores == "probabilities" and output == "sigmoid":
             raise ValueError(
                 "output='sigmoid' was asked of a model whose scores are probabilities of classes"
                 " that exclude each other, which add up to 1: use 'softmax' or 'log_softmax'"
             )
-        return output
+        return known
 
     def _resolve_targets(
         self, targets: Any, batch: Float32Array, first_image: int = 0
@@ -227,7 +228,7 @@ class Model:
         return resolve_targets(targets, len(batch), self.labels, self.num_classes)
 
     def _compute_scores(
-        self, batch: Float32Array, output: str, first_image: int = 0
+        self, batch: Float32Array, output: Output, first_image: int = 0
     ) -> Float32Array:
         shape = batch.shape[1:]
         if self.num_classes is None:

@@ -67,7 +67,8 @@ def _parts(result: Any) -> dict[str, Any] | None:
     if hasattr(result, "keys") and hasattr(result, "__getitem__"):
         return {str(key): result[key] for key in result.keys()}  # noqa: SIM118  (not only dicts)
     if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return dict(zip(result._fields, result, strict=True))
+        fields: Any = result
+        return dict(zip(fields._fields, fields, strict=True))
     if isinstance(result, tuple | list):
         return {str(index): part for index, part in enumerate(result)}
     if hasattr(result, "__dataclass_fields__"):

@@ -16,7 +16,7 @@ PACKAGE = Path(intgrad.__file__).parent
 CSRC = Path(__file__).parents[2] / "csrc"
 
 # From the bottom up: whoever stands lower is not allowed to know of whoever stands higher.
-GROUND_FLOOR = {"_core", "_files", "_optional", "_torch", "_torch_build", "_version"}
+GROUND_FLOOR = {"_caller", "_core", "_files", "_optional", "_torch", "_torch_build", "_version"}
 ROOMS = {
     "images": set(),
     "models": {"images"},

@@ -320,7 +320,9 @@ print("all complained")
 
 def test_tensorflow_functions_that_return_something_else():
     require("tensorflow")
-    printed = apart.run_script(TENSORFLOW_FAULTS, TF_CPP_MIN_LOG_LEVEL="2")
+    printed = apart.run_script(
+        TENSORFLOW_FAULTS, TF_CPP_MIN_LOG_LEVEL="2", KERAS_BACKEND="tensorflow"
+    )
     assert "all complained" in printed
 
 

@@ -296,6 +296,7 @@ def test_memory_that_is_short_concerns_all(model, tmp_path, monkeypatch, capsys)
 # ---- Stopping ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_stops_promptly_and_leaves_all_whole(model, tmp_path):
     folder, out = tmp_path / "photos", tmp_path / "out"
     for k in range(60):
