@@ -8,34 +8,48 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..pictures.styles import stretch
-from ..pictures.visualizer import GradVisualizer
+from ..pictures.bitmaps import DPI, write_columns
+from ..pictures.colours import NEGATIVE, POSITIVE
+from ..pictures.contents import Column
+from ..pictures.layout import width_for
+from ..pictures.panels import SUBJECTS, Subject, draw_styled, draw_trusted, explain_colours
+from ..pictures.styles import mean_of, scale_of, stretch
 from .attributing import Explained
+from .photographs import SHOWN
 
-PANEL, HEIGHT = 4.0, 7.0
-"""Width of a panel and height of the figure at most, in inches; `SHOWN` at 100 pixels an inch."""
+COLOURS = (POSITIVE, NEGATIVE)
+STYLE, POLARITY, K = "blended", "both", 2.0
+WORDS = 1.5
+"""Height of titles, scales, keys and a caption of two lines, in inches."""
 
 
 def draw(explained: Explained, caption: str, path: Path) -> None:
-    """Draw the maps over the photograph in its own shape, whatever shape the model saw."""
-    photograph, info = explained.task.photograph, explained.info
-    shape = photograph.picture.shape[:2]
-    error = info.pixel_error_map
-    panels = 3 if error is None else 4
-    GradVisualizer().visualize(
-        photograph.picture,
-        _stretch_mean(explained.gradient, shape),
-        _stretch_mean(explained.attributions, shape),
-        polarity="both",
-        style="blended",
-        error=None if error is None else stretch(error, shape),
-        figsize=(PANEL * panels, HEIGHT),
+    """Draw the maps over the photograph in its own shape, whatever shape the model saw.
+
+    As `GradVisualizer.visualize` does, but for its figure.
+    """
+    photograph, error = explained.task.photograph, explained.info.pixel_error_map
+    picture = photograph.picture
+    shape = picture.shape[:2]
+    subjects = [
+        _subject(*names, maps, shape)
+        for names, maps in zip(SUBJECTS, (explained.gradient, explained.attributions), strict=True)
+    ]
+    columns = [Column("Input", [picture])]
+    columns += [draw_styled(subject, STYLE, [picture], POLARITY, COLOURS) for subject in subjects]
+    if error is not None:
+        columns.append(draw_trusted(subjects[-1], [stretch(error, shape)], K, COLOURS))
+    width, height = (pixels / DPI for pixels in SHOWN)
+    write_columns(
+        path,
+        columns,
+        figsize=(width_for(len(columns), width), height + WORDS),
+        keys=explain_colours(STYLE, POLARITY, COLOURS, None if error is None else K),
         caption=f"{photograph.source.path.name}: {caption}",
-        show=False,
-        save=path,
     )
 
 
-def _stretch_mean(maps: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
-    """Return the mean over the channels, which is what is drawn, in another shape."""
-    return stretch(maps.mean(axis=2, dtype=np.float64, keepdims=True), shape)
+def _subject(title: str, unit: str, maps: npt.NDArray[Any], shape: tuple[int, int]) -> Subject:
+    """Make a column of maps (h, w, C) in another shape, on the scale of their own."""
+    means = mean_of(maps)
+    return Subject(title, unit, stretch(means, shape)[np.newaxis, ..., np.newaxis], scale_of(means))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from .._optional import require
 from .contents import Bar, Column, Key
 from .layout import EDGE, Layout, Texts
-from .lettering import VERBATIM, fit, height_of, printable, width_of
+from .lettering import fit, height_of, printable, width_of
+from .pages import Page
 
 TITLE, CAPTION, SMALL = 11.0, 10.0, 8.0
 """Sizes of fonts, in points."""
@@ -31,7 +30,7 @@ class Captions:
 
     def measure(self, cell: float, width: float) -> Texts:
         """Say how high it is in columns of this width, and a figure of this width."""
-        titles = [_count(self._title(column, cell)) for column in self.columns]
+        titles = [_count(self.title(column, cell)) for column in self.columns]
         labels = [_count(_label(column.bar, cell)) for column in self.columns if column.bar]
         bars = 1.5 * SPACE + BAR_HEIGHT + height_of(1 + max(labels), SMALL) if labels else 0.0
         foot = sum(high for high, _ in self._key_rows(width))
@@ -39,12 +38,12 @@ class Captions:
             foot += SPACE + height_of(_count(self._caption(width)), CAPTION)
         return Texts(above=height_of(max(titles), TITLE) + SPACE, below=bars, foot=foot)
 
-    def draw(self, figure: Any, layout: Layout) -> None:
-        """Write it on a figure whose first axes are those of the first row."""
-        page = _Page(figure, layout.width, layout.height)
-        for panel, column in zip(figure.axes, self.columns, strict=False):
-            title = self._title(column, layout.cell)
-            panel.set_title(title, fontsize=TITLE, y=1.0, pad=72 * SPACE, **VERBATIM)
+    def title(self, column: Column, cell: float) -> str:
+        """Return the lines above a column of this width."""
+        return fit(printable(column.title), cell, TITLE, most=3)
+
+    def draw(self, page: Page, layout: Layout) -> None:
+        """Write what is below the pictures."""
         for index, column in enumerate(self.columns):
             if column.bar is not None:
                 _draw_bar(page, column.bar, layout, index)
@@ -53,15 +52,12 @@ class Captions:
         for high, entries in self._key_rows(width):
             for left, key, text in entries:
                 if key.colour is not None:
-                    page.patch(EDGE + left, top - SPACE - SWATCH, SWATCH, SWATCH, key.colour)
+                    page.patch((EDGE + left, top - SPACE - SWATCH, SWATCH, SWATCH), key.colour)
                     left += SWATCH + SPACE
                 page.text(EDGE + left, top - SPACE, text, SMALL)
             top -= high
         if self.caption:
             page.text(EDGE, top - SPACE, self._caption(width), CAPTION)
-
-    def _title(self, column: Column, cell: float) -> str:
-        return fit(printable(column.title), cell, TITLE, most=3)
 
     def _caption(self, width: float) -> str:
         return fit(printable(self.caption or ""), width, CAPTION, most=6)
@@ -83,56 +79,12 @@ class Captions:
             yield _row_height(row), row
 
 
-class _Page:
-    """A figure that is drawn on in inches from its lower left corner."""
-
-    def __init__(self, figure: Any, width: float, height: float) -> None:
-        self._figure = figure
-        self._size = width, height
-
-    def text(self, left: float, top: float, text: str, size: float, align: str = "left") -> None:
-        x, y = left / self._size[0], top / self._size[1]
-        self._figure.text(x, y, text, fontsize=size, ha=align, va="top", **VERBATIM)
-
-    def patch(
-        self, left: float, bottom: float, width: float, height: float, colour: tuple[int, int, int]
-    ) -> None:
-        patches = require("matplotlib.patches", "matplotlib", "drawing")
-        self._figure.add_artist(
-            patches.Rectangle(
-                (left / self._size[0], bottom / self._size[1]),
-                width / self._size[0],
-                height / self._size[1],
-                transform=self._figure.transFigure,
-                facecolor=[component / 255 for component in colour],
-                edgecolor="0.5",
-                linewidth=0.5,
-            )
-        )
-
-    def picture(
-        self, left: float, bottom: float, width: float, height: float, picture: Any
-    ) -> None:
-        transforms = require("matplotlib.transforms", "matplotlib", "drawing")
-        box = transforms.Bbox.from_bounds(
-            left / self._size[0],
-            bottom / self._size[1],
-            width / self._size[0],
-            height / self._size[1],
-        )
-        image = require("matplotlib.image", "matplotlib", "drawing").BboxImage(
-            transforms.TransformedBbox(box, self._figure.transFigure), interpolation="nearest"
-        )
-        image.set_data(picture)
-        self._figure.add_artist(image)
-
-
-def _draw_bar(page: _Page, bar: Bar, layout: Layout, column: int) -> None:
+def _draw_bar(page: Page, bar: Bar, layout: Layout, column: int) -> None:
     """Draw a scale below the last picture of a column."""
     left, bottom, width, _ = layout.picture(layout.rows - 1, column)
     middle, length = left + width / 2, min(BAR_WIDTH, layout.cell)
     bottom -= SPACE + BAR_HEIGHT
-    page.picture(middle - length / 2, bottom, length, BAR_HEIGHT, bar.picture)
+    page.strip((middle - length / 2, bottom, length, BAR_HEIGHT), bar.picture)
     ticks = {"left": bar.low, "right": bar.high}
     if bar.low < 0 < bar.high:
         ticks["center"] = 0.0

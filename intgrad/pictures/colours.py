@@ -16,6 +16,9 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Of the primaries of sRGB."""
 
 Colour = tuple[int, int, int]
+POSITIVE: Colour = (0, 255, 0)
+NEGATIVE: Colour = (255, 0, 0)
+"""Of the example."""
 Shades = npt.NDArray[np.uint8]
 
 

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._optional import require
-from .captions import Captions
-from .contents import Column, Key
-from .layout import lay_out
-from .lettering import VERBATIM, printable
+from .captions import SPACE, TITLE
+from .composing import compose
+from .contents import Column, Key, Picture
+from .lettering import POINTS_PER_INCH, VERBATIM, printable
+from .pages import Box
 
 RASTERS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
@@ -65,7 +66,8 @@ def draw_columns(
         If matplotlib is not installed.
     """
     if axes is None:
-        figure = _draw_new(columns, Captions(columns, keys, caption), figsize, show)
+        new_page = functools.partial(_FigurePage, show)
+        figure = compose(new_page, columns, keys, caption, figsize).figure
         if save is not None:
             _write(figure, save, Path(save).suffix.lower())
     else:
@@ -90,30 +92,55 @@ def _draw_into(axes: npt.NDArray[Any], columns: Sequence[Column]) -> Any:
     return axes[0].figure
 
 
-def _draw_new(
-    columns: Sequence[Column], captions: Captions, figsize: tuple[float, float], show: bool
-) -> Any:
-    rows = len(columns[0].pictures)
-    height, width = columns[0].pictures[0].shape[:2]
-    layout = lay_out(figsize, (rows, len(columns)), height / width, captions.measure)
-    figure = _new_figure((layout.width, layout.height), show)
-    for row in range(rows):
-        for index, column in enumerate(columns):
-            left, bottom, wide, high = layout.picture(row, index)
-            panel = figure.add_axes(
-                (
-                    left / layout.width,
-                    bottom / layout.height,
-                    wide / layout.width,
-                    high / layout.height,
-                )
+class _FigurePage:
+    """A new figure."""
+
+    def __init__(self, show: bool, width: float, height: float) -> None:
+        self.figure = _new_figure((width, height), show)
+        self._size = width, height
+
+    def panel(self, box: Box, picture: Picture, title: str | None) -> None:
+        panel = self.figure.add_axes(self._fractions(box))
+        # The extent is that of the pixels, and stays when there are fewer, in `_write`.
+        height, width = picture.shape[:2]
+        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+        panel.imshow(picture, extent=extent, aspect="auto")
+        panel.set_axis_off()
+        if title is not None:
+            panel.set_title(title, fontsize=TITLE, y=1.0, pad=POINTS_PER_INCH * SPACE, **VERBATIM)
+
+    def strip(self, box: Box, picture: Picture) -> None:
+        transforms = require("matplotlib.transforms", "matplotlib", "drawing")
+        bounds = transforms.Bbox.from_bounds(*self._fractions(box))
+        image = require("matplotlib.image", "matplotlib", "drawing").BboxImage(
+            transforms.TransformedBbox(bounds, self.figure.transFigure), interpolation="nearest"
+        )
+        image.set_data(picture)
+        self.figure.add_artist(image)
+
+    def patch(self, box: Box, colour: tuple[int, int, int]) -> None:
+        left, bottom, width, height = self._fractions(box)
+        self.figure.add_artist(
+            require("matplotlib.patches", "matplotlib", "drawing").Rectangle(
+                (left, bottom),
+                width,
+                height,
+                transform=self.figure.transFigure,
+                facecolor=[component / 255 for component in colour],
+                edgecolor="0.5",
+                linewidth=0.5,
             )
-            # The extent is that of the pixels, and stays when there are fewer, in `_write`.
-            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-            panel.imshow(column.pictures[row], extent=extent, aspect="auto")
-            panel.set_axis_off()
-    captions.draw(figure, layout)
-    return figure
+        )
+
+    def text(self, left: float, top: float, text: str, size: float, align: str = "left") -> None:
+        x, y, _, _ = self._fractions((left, top, 0, 0))
+        self.figure.text(x, y, text, fontsize=size, ha=align, va="top", **VERBATIM)
+
+    def _fractions(self, box: Box) -> Box:
+        """Return a box in parts of the figure."""
+        left, bottom, width, height = box
+        across, along = self._size
+        return left / across, bottom / along, width / across, height / along
 
 
 def _new_figure(size: tuple[float, float], show: bool) -> Any:

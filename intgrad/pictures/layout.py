@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .pages import Box
+
 EDGE = 0.08
 """Around everything."""
 GAP = 0.1
@@ -46,19 +48,24 @@ class Layout:
     @property
     def width(self) -> float:
         """Of the figure."""
-        return _span(self.columns, self.cell) + 2 * EDGE
+        return width_for(self.columns, self.cell)
 
     @property
     def height(self) -> float:
         """Of the figure."""
         return self.texts.height + _span(self.rows, self.picture_height)
 
-    def picture(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Return left, bottom, width and height of a picture."""
+    def picture(self, row: int, column: int) -> Box:
+        """Say where a picture is."""
         left = EDGE + column * (self.cell + GAP) + (self.cell - self.picture_width) / 2
         top = EDGE + self.texts.above + row * (self.picture_height + GAP)
         bottom = self.height - top - self.picture_height
         return left, bottom, self.picture_width, self.picture_height
+
+
+def width_for(columns: int, cell: float) -> float:
+    """Return the width of a figure of columns that are so wide."""
+    return _span(columns, cell) + 2 * EDGE
 
 
 def lay_out(
@@ -73,7 +80,7 @@ def lay_out(
     says how high texts are, which break into more lines where a cell, or the figure, is narrow.
     """
     rows, columns = grid
-    width = (most[0] - 2 * EDGE - _span(columns, 0)) / columns
+    width = (most[0] - width_for(columns, 0)) / columns
     cell = max(width, LEAST_CELL)
     while True:  # a narrower cell may need more lines, which leave less room for the pictures
         texts = texts_at(cell, _span(columns, cell))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import groupby
 
 from .._optional import require
 
@@ -53,6 +54,16 @@ def width_of(text: str, size: float) -> float:
     """Return the width of a line of text in inches."""
     fonts = _fonts()
     return sum(_advance(character, fonts) for character in text) * size
+
+
+def by_font(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the parts of printable text, each after the file of the font that it is drawn with."""
+    fonts = _fonts()
+
+    def first(character: str) -> str:
+        return next((font for font in fonts if character in _characters((font,))), fonts[0])
+
+    return tuple((font, "".join(part)) for font, part in groupby(text, first))
 
 
 def _break(text: str, room: float, fonts: tuple[str, ...]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,15 @@ import numpy.typing as npt
 
 from . import styles
 from .colours import STEPS, Colour, diverging
-from .contents import Bar, Column, Key
+from .contents import Bar, Column, Key, Picture
 
 Array = npt.NDArray[Any]
 
+SUBJECTS = (
+    ("Normal gradients", "score units per pixel value, mean over channels"),
+    ("Integrated gradients", "score units per pixel, mean over channels"),
+)
+"""What is shown beside an image: titles of columns, units of scales."""
 EFFECTS = {"positive": "raises the score", "negative": "lowers the score"}
 KEY_SHADE = 160
 """Which shade of `STEPS` a key shows of a scale: one that stands out, but still looks coloured."""
@@ -58,7 +64,11 @@ class Subject:
 
 
 def draw_styled(
-    subject: Subject, style: str, images: Array, polarity: str, colours: tuple[Colour, Colour]
+    subject: Subject,
+    style: str,
+    images: Iterable[Picture],
+    polarity: str,
+    colours: tuple[Colour, Colour],
 ) -> Column:
     """Draw a column in any style but the example's."""
     maps, limit = subject.select(polarity)
@@ -78,7 +88,7 @@ def draw_styled(
 
 
 def draw_trusted(
-    subject: Subject, deviations: Array, k: float, colours: tuple[Colour, Colour]
+    subject: Subject, deviations: Iterable[Array], k: float, colours: tuple[Colour, Colour]
 ) -> Column:
     """Draw both signs of a subject, grey where they cannot be told from 0."""
     shades = diverging(*colours)

@@ -55,11 +55,13 @@ def masked(image: Picture, values: Map, vmax: float) -> Picture:
 
 def blended(image: Picture, values: Map, vmax: float, shades: Shades) -> Picture:
     """Lay the heat map over a grey image, the more opaque the stronger it is."""
-    strength, grey, negative = _strength(values, vmax), to_grey(image), values < 0
+    strength = _strength(values, vmax)
+    positive = np.where(values > 0, strength, np.float32(0))
+    negative = strength - positive
+    grey = (1 - strength) * to_grey(image)
     picture = np.empty((*values.shape, 3), np.uint8)
-    for channel in range(3):
-        colour = np.where(negative, np.float32(shades[0, channel]), np.float32(shades[-1, channel]))
-        picture[..., channel] = grey + strength * (colour - grey)
+    for channel, (low, high) in enumerate(shades[[0, -1]].T.astype(np.float32)):
+        picture[..., channel] = grey + negative * low + positive * high
     return picture
 
 

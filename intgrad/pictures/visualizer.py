@@ -29,21 +29,14 @@ from .arguments import (
     to_stack,
     to_structure,
 )
-from .colours import Colour
+from .colours import NEGATIVE, POSITIVE, Colour
 from .contents import Column, Picture
 from .figures import draw_columns
-from .panels import Subject, draw_styled, draw_trusted, explain_colours, to_rgb
+from .panels import SUBJECTS, Subject, draw_styled, draw_trusted, explain_colours, to_rgb
 from .recipe import POLARITIES, RANKS, Recipe, paint
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-
-
-SUBJECTS = (
-    ("gradients", "Normal gradients", "score units per pixel value, mean over channels"),
-    ("integrated_gradients", "Integrated gradients", "score units per pixel, mean over channels"),
-)
-"""What `visualize` shows beside the image: arguments, titles of columns, units of scales."""
 
 
 def _ones(size: int) -> Array:
@@ -89,8 +82,8 @@ class GradVisualizer:
 
     def __init__(
         self,
-        positive_channel: Sequence[float] = (0, 255, 0),
-        negative_channel: Sequence[float] = (255, 0, 0),
+        positive_channel: Sequence[float] = POSITIVE,
+        negative_channel: Sequence[float] = NEGATIVE,
     ) -> None:
         self.positive_channel = check_colour(positive_channel, "positive_channel")
         self.negative_channel = check_colour(negative_channel, "negative_channel")
@@ -502,8 +495,12 @@ class GradVisualizer:
         images = to_photographs(image)
         subjects = [
             Subject(title, unit, to_stack(values, name, 3, images.shape[:3]), limit)
-            for (name, title, unit), values, limit in zip(
-                SUBJECTS, (gradients, integrated_gradients), to_limits(vmax), strict=True
+            for name, values, (title, unit), limit in zip(
+                ("gradients", "integrated_gradients"),
+                (gradients, integrated_gradients),
+                SUBJECTS,
+                to_limits(vmax),
+                strict=True,
             )
             if values is not None
         ]
