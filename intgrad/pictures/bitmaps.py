@@ -16,7 +16,6 @@ from .composing import compose
 from .contents import Column, Key, Picture
 from .lettering import POINTS_PER_INCH, by_font, height_of
 from .pages import Box
-from .png import write_png
 
 DPI = 100
 """Pixels an inch; matplotlib's, unless it is told otherwise."""
@@ -46,7 +45,9 @@ def write_columns(
         If matplotlib, whose fonts are used, or Pillow is not installed.
     """
     page = compose(_Bitmap, columns, keys, caption, figsize)
-    write_png(path, page.pixels)
+    # Maps are noise in enlarged pixels, of which more effort makes hardly smaller files.
+    image = require("PIL.Image", "pillow", "drawing").fromarray(page.pixels)
+    image.save(path, "PNG", compress_level=1)
 
 
 class _Bitmap:

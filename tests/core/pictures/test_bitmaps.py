@@ -9,7 +9,6 @@ from intgrad.pictures.contents import Bar, Column, Key
 from intgrad.pictures.figures import draw_columns
 from intgrad.pictures.layout import width_for
 from intgrad.pictures.lettering import by_font
-from intgrad.pictures.png import write_png
 
 mpl = pytest.importorskip("matplotlib", reason="pictures use matplotlib's fonts")
 Image = pytest.importorskip("PIL.Image", reason="Pillow reads the files")
@@ -38,18 +37,6 @@ def columns_of(picture, titles=("Input", "Normal gradients", "Integrated gradien
 
 KEYS = [Key(POSITIVE, "raises the score"), Key(NEGATIVE, "lowers the score"), Key(None, "words")]
 CAPTION = "photo.jpg: tabby 87 %, probability 0.87 here, attributions off by about 3 %"
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (64, 3), (300, 200)])
-@pytest.mark.parametrize("make", [noise, smooth])
-def test_a_png_is_what_was_written(make, shape, tmp_path):
-    picture = make(*shape)
-    write_png(tmp_path / "x.png", picture)
-    with Image.open(tmp_path / "x.png") as file:
-        file.verify()  # the checksums
-    np.testing.assert_array_equal(read(tmp_path / "x.png"), picture)
-    write_png(tmp_path / "x.png", picture[:, ::-1])
-    np.testing.assert_array_equal(read(tmp_path / "x.png"), picture[:, ::-1])
 
 
 @pytest.mark.parametrize("shape", [(200, 300), (300, 200), (30, 40), (30, 200)])
