@@ -12,13 +12,13 @@ import numpy.typing as npt
 def warn_of_range(array: npt.NDArray[Any], *, stacklevel: int = 2) -> None:
     """Warn of an image whose values are no pixels, and say what makes them pixels.
 
-    Integers in 0..1 are taken for a dark picture. NaN, inf and what no file holds are left to the
-    core.
+    Integers in 0..1 are taken for a dark picture, booleans are not. NaN, inf and what no file holds
+    are left to the core.
     """
     if array.dtype == np.uint8 or array.size == 0:
         return
     low, high = float(array.min()), float(array.max())
-    advice = _find_advice(low, high, array.dtype.kind == "f")
+    advice = _find_advice(low, high, array.dtype.kind in "fb")
     if advice is not None and low >= -(2**31) and high < 2**32:
         warnings.warn(
             f"the image's least value is {_format(low)} and its largest value is {_format(high)},"
@@ -27,14 +27,14 @@ def warn_of_range(array: npt.NDArray[Any], *, stacklevel: int = 2) -> None:
         )
 
 
-def _find_advice(low: float, high: float, is_float: bool) -> str | None:
+def _find_advice(low: float, high: float, is_fraction: bool) -> str | None:
     """Return what to do about values in low..high; None if they are pixels.
 
     Resizing by cubics or Lanczos goes beyond the values that were there, by up to a fifth.
     """
-    if is_float and low >= 0 and 0 < high <= 1:
+    if is_fraction and low >= 0 and 0 < high <= 1:
         return "if it was scaled to 0..1, pass 255 * image"
-    if is_float and low >= -0.2 and 0 < high <= 1.2:
+    if is_fraction and low >= -0.2 and 0 < high <= 1.2:
         return "if it was scaled to 0..1 and resized, pass 255 * np.clip(image, 0, 1)"
     if low >= 0 and high <= 255:
         return None

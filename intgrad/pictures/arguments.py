@@ -53,7 +53,10 @@ def check_clip(clip: float | None) -> float:
     """Return the greatest magnitude to keep, inf for None."""
     if clip is None:
         return math.inf
-    limit = float(clip)
+    try:
+        limit = float(clip)
+    except (TypeError, ValueError):
+        raise TypeError(f"clip must be a number, or None to keep all, got {clip!r}") from None
     if not limit > 0:
         raise ValueError(f"clip must be positive, or None to keep all, got {clip!r}")
     return limit
@@ -89,7 +92,12 @@ def check_match(image: Array, attributions: Array, colour: tuple[float, ...]) ->
     channels = len(colour)
     if image.shape[:2] != attributions.shape[:2] or image.shape[2] not in (channels, 1):
         height, width = attributions.shape[:2]
-        advice = "" if image.shape[2] <= 4 else ": pass three channels, image[..., [3, 2, 1]]"
+        if image.shape[2] > 4:
+            advice = ": pass three channels, image[..., [3, 2, 1]]"
+        elif image.shape[2] == 4:
+            advice = ": image[..., :3] leaves out the opacity"
+        else:
+            advice = ""
         raise ValueError(
             f"image must have shape {(height, width, channels)}, the size of the attributions and"
             f" the channels of the colour {colour}, got {image.shape}{advice}"
@@ -100,11 +108,16 @@ def to_real(values: Any, name: str, ndim: int | None = None) -> Array:
     """Return an array of real numbers that the core reads; no copy where possible."""
     array = to_real_array(values, name, kinds="biuf", expected="real numbers")
     if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}")
+        advice = _advise_on_axis(array, name, ndim)
+        raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}{advice}")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         with np.errstate(over="ignore"):  # what overflows is inf, and the core says where
             return array.astype(np.float64)
     return array
+
+
+def _advise_on_axis(array: Array, name: str, ndim: int) -> str:
+    return f": pass {name}[..., None]" if (array.ndim, ndim) == (2, 3) else ""
 
 
 def to_structure(structure: Any) -> Array:
@@ -138,6 +151,15 @@ def to_limits(vmax: Any) -> tuple[float | None, float | None]:
     return first, second
 
 
+def to_size(figsize: Any) -> tuple[float, float]:
+    """Return the width and height that a figure may have."""
+    try:
+        width, height = figsize
+    except (TypeError, ValueError):
+        raise TypeError(f"figsize must be (width, height) in inches, got {figsize!r}") from None
+    return check_positive(width, "figsize"), check_positive(height, "figsize")
+
+
 def to_photographs(image: Any) -> Array:
     """Return one image or several as a stack (N, H, W, K) that can be shown."""
     stack = to_stack(image, "image", 3)
@@ -153,8 +175,13 @@ def to_stack(values: Any, name: str, ndim: int, shape: tuple[int, ...] | None = 
     """Return values of one image or several as a stack."""
     array = to_real(values, name)
     stack = array[np.newaxis] if array.ndim == ndim else array
-    if stack.ndim != ndim + 1 or 0 in stack.shape:
-        raise ValueError(f"{name} must have {ndim} or {ndim + 1} dimensions, got {array.shape}")
+    if stack.ndim != ndim + 1:
+        advice = _advise_on_axis(array, name, ndim)
+        raise ValueError(
+            f"{name} must have {ndim} or {ndim + 1} dimensions, got shape {array.shape}{advice}"
+        )
+    if 0 in stack.shape:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if shape is not None and stack.shape[:3] != shape:
         raise ValueError(f"{name} must match the image, {shape}, got shape {array.shape}")
     if not np.isfinite(stack).all():

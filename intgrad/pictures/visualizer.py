@@ -26,6 +26,7 @@ from .arguments import (
     to_photographs,
     to_real,
     to_rgb_colour,
+    to_size,
     to_stack,
     to_structure,
 )
@@ -504,8 +505,11 @@ class GradVisualizer:
             )
             if values is not None
         ]
-        if not subjects or (error is not None and integrated_gradients is None):
-            raise TypeError("visualize needs integrated_gradients, got None")
+        if not subjects:
+            raise TypeError("visualize needs gradients or integrated_gradients, got neither")
+        if error is not None and integrated_gradients is None:
+            raise TypeError("error is that of integrated_gradients, and they are None")
+        width, height = to_size(figsize)
         recipe = Recipe.of(
             polarity,
             clip_above_percentile,
@@ -537,9 +541,9 @@ class GradVisualizer:
             columns.append(draw_trusted(subjects[-1], deviations, k, colours))
         return draw_columns(
             columns if titles is None else _rename(columns, titles),
-            figsize=(figsize[0], len(images) * figsize[1]),
+            figsize=(width, len(images) * height),
             keys=explain_colours(style, polarity, colours, None if error is None else k),
-            caption=caption,
+            caption=None if caption is None else str(caption),
             axes=axes,
             show=show,
             save=save,
@@ -547,6 +551,8 @@ class GradVisualizer:
 
     def _overlays(self, recipe: Recipe, images: Array, values: Array) -> list[Picture]:
         """Draw a column as the seed does; several images share the threshold of all of them."""
+        if images.shape[3] == 4 and len(self.positive_channel) == 3:
+            images = images[..., :3]
         if recipe.vmax is None and len(images) > 1:
             means = np.stack([recipe.means(array) for array in values])
             threshold = float(self.get_thresholded_attributions(means, recipe.high))

@@ -128,7 +128,6 @@ def with_chunk(path, kind, data):
     png = path.read_bytes()
     path.write_bytes(png[:33] + chunk(kind, data) + png[33:])
     return path
-    return path
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif"])
@@ -163,14 +162,14 @@ def test_dark_and_constant_pictures_of_sixteen_bits(tmp_path, values):
         np.testing.assert_array_equal(image[0, :, 0], np.float32(np.array(values) / 257.0))
 
 
-def tiff(bits, sample_format, data, width, height):
+def tiff(bits, sample_format, data, width, height, photometric=1):
     """An uncompressed grey TIFF, little-endian."""
     tags = [
         (256, 3, width),
         (257, 3, height),
         (258, 3, bits),
         (259, 3, 1),
-        (262, 3, 1),
+        (262, 3, photometric),
         (273, 4, 8 + 2 + 9 * 12 + 4),
         (278, 3, height),
         (279, 4, len(data)),
@@ -188,6 +187,43 @@ def test_twelve_bits_have_a_white_of_their_own(tmp_path):
     (tmp_path / "x.tif").write_bytes(tiff(12, 1, packed, 4, 1))
     image = intgrad.load_image(tmp_path / "x.tif", channels=1)
     np.testing.assert_allclose(image[..., 0], values / 4095 * 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sample_format", "white"),
+    [("u1", 1, 255), ("<u2", 1, 65535), ("<f4", 3, 1.0)],
+)
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_where_white_is_zero(tmp_path, dtype, sample_format, white, photometric):
+    """Of 8 bits Pillow sees to it, of more bits it does not."""
+    values = np.linspace(0, white, 20).astype(dtype).reshape(4, 5)
+    data = tiff(8 * values.itemsize, sample_format, values.tobytes(), 5, 4, photometric)
+    (tmp_path / "x.tif").write_bytes(data)
+    expected = np.float64(values) / white * 255
+    image = intgrad.load_image(tmp_path / "x.tif", channels=1)[..., 0]
+    np.testing.assert_allclose(image, expected if photometric else 255 - expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_where_white_is_zero_in_a_compressed_file(tmp_path, photometric):
+    options = {"compression": "tiff_adobe_deflate", "tiffinfo": {262: photometric}}
+    path = save(tmp_path, DEEP, name="x.tif", **options)
+    with PIL.open(path) as picture:
+        assert picture.tag_v2[262] == photometric
+    image = intgrad.load_image(path)[..., 1]
+    np.testing.assert_allclose(image, (DEEP if photometric else 65535 - DEEP) / 257, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0, 255, 7], [0, 255, 7]), ([0, 32767, 300], [0, 255, 300 / 32767 * 255])],
+)
+def test_signed_integers_of_sixteen_bits(tmp_path, values, expected):
+    (tmp_path / "x.tif").write_bytes(tiff(16, 2, np.array(values, "<i2").tobytes(), 3, 1))
+    np.testing.assert_allclose(intgrad.load_image(tmp_path / "x.tif")[0, :, 0], expected, rtol=1e-6)
+    (tmp_path / "x.tif").write_bytes(tiff(16, 2, np.array([-1, 0, 5], "<i2").tobytes(), 3, 1))
+    with pytest.raises(ValueError, match=r"holds values in -1..5, .* 0..255 or 0..32767: scale"):
+        intgrad.load_image(tmp_path / "x.tif")
 
 
 @pytest.mark.parametrize(("scale", "factor"), [(1.0, 255.0), (255.0, 1.0)])

@@ -1,6 +1,7 @@
 """The pictures beyond the seed: both signs, styles, grids, the error panel, the sliders."""
 
 import io
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -257,13 +258,38 @@ def test_the_error_panel():
         ),
         ({"titles": ["one"]}, r"titles must be 3, one for each panel, got \['one'\]"),
         ({"gradients": VALUES[:-1]}, r"gradients must match the image"),
-        ({"integrated_gradients": VALUES[0]}, "integrated_gradients must have 3 or 4 dimensions"),
-        ({"image": np.zeros((0, 4, 3))}, "image must have 3 or 4 dimensions"),
+        (
+            {"integrated_gradients": VALUES[0]},
+            r"integrated_gradients must have 3 or 4 dimensions, got shape \(60, 3\): pass"
+            r" integrated_gradients\[\.\.\., None\]",
+        ),
+        ({"image": IMAGE[..., 0]}, r"got shape \(40, 60\): pass image\[\.\.\., None\]"),
+        ({"image": np.zeros((0, 4, 3))}, r"image must not be empty, got shape \(0, 4, 3\)"),
+        ({"figsize": (math.nan, 3)}, "figsize must be finite, got nan"),
+        ({"figsize": (3, math.inf)}, "figsize must be finite, got inf"),
+        ({"figsize": (0, 3)}, "figsize must be positive, got 0"),
+        ({"figsize": (3, -1)}, "figsize must be positive, got -1"),
     ],
 )
 def test_what_is_wrong_is_said(options, text):
     arguments = {"image": IMAGE, "gradients": VALUES, "integrated_gradients": VALUES}
     with pytest.raises(ValueError, match=text):
+        PAINTER.visualize(**{**arguments, "show": False, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"figsize": 5}, r"figsize must be \(width, height\) in inches, got 5"),
+        ({"figsize": (1, 2, 3)}, r"figsize must be .* got \(1, 2, 3\)"),
+        ({"figsize": ("a", 2)}, "figsize must be a number, got 'a'"),
+        ({"clip": "x"}, "clip must be a number, or None to keep all, got 'x'"),
+        ({"gradients": None, "integrated_gradients": None}, "needs gradients or integrated_gr"),
+    ],
+)
+def test_what_is_of_a_wrong_type_is_said(options, text):
+    arguments = {"image": IMAGE, "gradients": VALUES, "integrated_gradients": VALUES}
+    with pytest.raises(TypeError, match=text):
         PAINTER.visualize(**{**arguments, "show": False, **options})
 
 
@@ -287,9 +313,25 @@ def test_either_map_may_be_missing():
     figure = PAINTER.visualize(IMAGE, VALUES, show=False, style="heat", vmax=(0.5, None))
     assert [panel.get_title() for panel in figure.axes] == ["Input", "Normal gradients"]
     assert "0.5" in words(figure)
-    for arguments in ((IMAGE,), (IMAGE, VALUES)):
-        with pytest.raises(TypeError, match="needs integrated_gradients, got None"):
+    for arguments, text in (
+        ((IMAGE,), "needs gradients or integrated_gradients, got neither"),
+        ((IMAGE, VALUES), "error is that of integrated_gradients, and they are None"),
+    ):
+        with pytest.raises(TypeError, match=text):
             PAINTER.visualize(*arguments, show=False, error=VALUES[..., 0] ** 2)
+
+
+@pytest.mark.parametrize("style", styles.STYLES)
+def test_the_opacity_of_a_photograph_is_left_out(style):
+    opaque = np.dstack([IMAGE, np.full(IMAGE.shape[:2], 9, IMAGE.dtype)])
+    figures = [
+        PAINTER.visualize(image, VALUES, VALUES, "both", style=style, show=False)
+        for image in (IMAGE, opaque)
+    ]
+    for expected, found in zip(*map(shown_pictures, figures), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match=r"got \(40, 60, 4\): image\[\.\.\., :3\] leaves out"):
+        PAINTER.process_grads(opaque, VALUES)
 
 
 @pytest.mark.parametrize("style", styles.STYLES)
@@ -325,11 +367,17 @@ def test_an_image_of_many_channels_cannot_be_laid_under():
         PAINTER.process_grads(many, VALUES)
 
 
-@pytest.mark.parametrize("scale", [1 / 255, 1 / 127.5])
-def test_an_image_that_is_no_photograph_is_warned_of_once(scale):
-    image = IMAGE * scale - (0 if scale < 1 / 200 else 1)
-    advice = r"pass 255 \* image$" if scale < 1 / 200 else r"pass 127.5 \* \(image \+ 1\)"
-
+@pytest.mark.parametrize(
+    ("image", "advice"),
+    [
+        (IMAGE / 255, r"pass 255 \* image$"),
+        (IMAGE / 127.5 - 1, r"pass 127.5 \* \(image \+ 1\)"),
+        (IMAGE > 100, r"pass 255 \* image$"),
+        (np.uint16(IMAGE) * 257, r"pass image / 257"),
+    ],
+    ids=["0..1", "-1..1", "bool", "16 bits"],
+)
+def test_an_image_that_is_no_photograph_is_warned_of_once(image, advice):
     def check(call):
         with pytest.warns(UserWarning, match=advice) as caught:
             call()
