@@ -35,17 +35,38 @@ std::vector<Node *> all_nodes(std::shared_ptr<Graph> &graph)
 
 // ---- Numbers -----------------------------------------------------------------------------------
 
-// The type of the parameters, where it is not float32: that of an archive in half or double.
-std::optional<at::ScalarType> find_foreign_type(const Module &module)
+bool holds_tensor(const Node *node)
 {
+    return node->kind() == c10::prim::Constant && node->hasAttribute(attr::value) &&
+           node->kindOf(attr::value) == torch::jit::AttributeKind::t;
+}
+
+// An array of real numbers; a number by itself takes the type of what it meets.
+bool is_weight(const at::Tensor &tensor)
+{
+    return tensor.defined() && tensor.is_floating_point() && tensor.dim() > 0;
+}
+
+// The type of the parameters, where it is not float32: that of an archive in half or double. A
+// frozen archive has its weights among the constants of its graph.
+std::optional<at::ScalarType> find_foreign_type(const Module &module, std::shared_ptr<Graph> &graph)
+{
+    std::vector<at::Tensor> weights;
     for (const auto &parameter : module.parameters())
-        if (parameter.is_floating_point() && parameter.scalar_type() != at::kFloat)
-            return parameter.scalar_type();
+        weights.push_back(parameter);
+    if (weights.empty())
+        for (const Node *node : all_nodes(graph))
+            if (holds_tensor(node))
+                weights.push_back(node->t(attr::value));
+    for (const auto &weight : weights)
+        if (is_weight(weight) && weight.scalar_type() != at::kFloat)
+            return weight.scalar_type();
     return std::nullopt;
 }
 
-// Parameters, buffers and what else is a real tensor; complex ones are left as they are.
-void convert_tensors(const Module &module, at::ScalarType type)
+// Parameters, buffers and what else is a real tensor, in the graph too; complex ones are left as
+// they are.
+void convert_tensors(const Module &module, std::shared_ptr<Graph> &graph, at::ScalarType type)
 {
     for (const auto &attribute : module.attributes()) {
         if (!attribute.isTensor())
@@ -54,25 +75,20 @@ void convert_tensors(const Module &module, at::ScalarType type)
         if (tensor.defined() && tensor.is_floating_point() && tensor.scalar_type() != type)
             tensor.set_data(tensor.to(type));
     }
+    for (Node *node : all_nodes(graph))
+        if (holds_tensor(node) && is_weight(node->t(attr::value)))
+            node->t_(attr::value, node->t(attr::value).to(type));
 }
 
-bool holds_tensor(const Node *node)
-{
-    return node->kind() == c10::prim::Constant && node->hasAttribute(attr::value) &&
-           node->kindOf(attr::value) == torch::jit::AttributeKind::t;
-}
-
-// What a graph in another type says of it: its constants, and the casts that it makes.
-void convert_constants(std::shared_ptr<Graph> &graph, at::ScalarType foreign)
+// What a graph in another type casts to it, it casts to float32.
+void convert_casts(std::shared_ptr<Graph> &graph, at::ScalarType foreign)
 {
     for (Node *node : all_nodes(graph)) {
-        if (holds_tensor(node) && node->t(attr::value).scalar_type() == foreign)
-            node->t_(attr::value, node->t(attr::value).to(at::kFloat));
         if (!node->maybeSchema() || !node->hasNamedInput("dtype"))
             continue;
         torch::jit::Value *asked = node->namedInput(attr::dtype);
-        const auto type = torch::jit::constant_as<int64_t>(asked);
-        if (!type || *type != static_cast<int64_t>(foreign))
+        const auto type = torch::jit::toIValue(asked);
+        if (!type || !type->isInt() || type->toInt() != static_cast<int64_t>(foreign))
             continue;
         const torch::jit::WithInsertPoint here(node);
         node->replaceInputWith(asked, graph->insertConstant(static_cast<int64_t>(at::kFloat)));
@@ -126,12 +142,12 @@ Module prepare(Module module, at::ScalarType type, bool channels_last)
         parameter.requires_grad_(false);
     auto graph = module.get_method("forward").graph();
     torch::jit::Inline(*graph);
-    if (const auto foreign = find_foreign_type(module)) {
-        convert_tensors(module, at::kFloat);
-        convert_constants(graph, *foreign);
+    if (const auto foreign = find_foreign_type(module, graph)) {
+        convert_tensors(module, graph, at::kFloat);
+        convert_casts(graph, *foreign);
     }
     if (type != at::kFloat)
-        convert_tensors(module, type);
+        convert_tensors(module, graph, type);
     const auto marker = c10::Symbol::fromQualString("aten::lift");
     rename_nodes(graph, aten::detach, marker);
     auto frozen = torch::jit::freeze(module);

@@ -26,6 +26,8 @@ def copy_module(module: Any) -> Any:
     try:
         with torch.inference_mode(False):  # autograd takes no tensor that was made in it
             return _settle(_deep_copy(module))
+    except ModelError as error:
+        raise ModelError(f"{type(module).__name__} cannot be explained yet: {error}") from error
     except Exception as error:  # what a module's attributes raise when they are copied
         raise ModelError(
             f"{type(module).__name__} cannot be copied ({error}): give load_model the file that"
@@ -51,37 +53,49 @@ def read_graph(archive: bytes, name: str) -> Any:
         raise ModelError(f"{name} cannot be read by torch: {first_line(error)}") from error
 
 
-def find_dtype(module: Any) -> Any:
-    """Return the dtype of a module's parameters, None for float32."""
+def find_dtypes(module: Any) -> list[Any]:
+    """Return the dtypes of a module's real numbers, each once, as they come.
+
+    They are those of its parameters; a frozen graph has none, and its weights among its constants.
+    """
     import torch
 
-    for parameter in module.parameters():
-        if parameter.is_floating_point():
-            return None if parameter.dtype == torch.float32 else parameter.dtype
-    return None
+    weights = [*module.parameters()]
+    if not weights and isinstance(module, torch.jit.ScriptModule):
+        graph: Any = module.graph  # not typed
+        nodes = graph.findAllNodes("prim::Constant")
+        held = [n for n in nodes if n.hasAttribute("value") and n.kindOf("value") == "t"]
+        weights = [weight for node in held if (weight := node.t("value")).dim()]
+    return list(dict.fromkeys(each.dtype for each in weights if each.is_floating_point()))
 
 
-def to_float(module: Any, device: Any, dtype: Any = None) -> Any:
-    """Move a module, its real numbers to a dtype, float32 if None; complex ones stay complex."""
+def move(module: Any, device: Any, dtype: Any) -> Any:
+    """Move a module, its real numbers to a dtype and complex ones to complex64; None: as they are.
+
+    Integers are always left as they are.
+    """
     import torch
-
-    dtype = torch.float32 if dtype is None else dtype
 
     def convert(tensor: Any) -> Any:
         if tensor.is_inference():  # autograd takes none
             tensor = tensor.clone()
-        if tensor.is_inference():
-            tensor = tensor.clone()
-        if tensor.is_floating_point():
-            return tensor.to(device, dtype)
-        return tensor.to(device, torch.complex64 if tensor.is_complex() else tensor.dtype)
+        kind = tensor.dtype
+        if dtype is not None and tensor.is_floating_point():
+            kind = dtype
+        elif dtype is not None and tensor.is_complex():
+            kind = torch.complex64
+        return tensor.to(device, kind)
 
     with torch.inference_mode(False):
         return module._apply(convert)
 
 
 def _settle(module: Any) -> Any:
+    import torch
+
     for parameter in module.parameters():
+        if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
+            raise ModelError("it has lazy layers: run it once, on a picture of the right size")
         parameter.requires_grad_(False)
     with contextlib.suppress(NotImplementedError):  # an exported program has one mode, its own
         module.eval()
@@ -113,20 +127,30 @@ def _stand_ins(module: Any) -> dict[int, Any]:
     """Return what deepcopy is to take for attributes that it cannot copy.
 
     Tensors computed from parameters, as weight norm and pruning keep them, are copied without
-    their graph. What cannot be copied at all, such as a lock, is shared.
+    their graph. What cannot be copied at all, such as a lock, is shared; a list or a dict that
+    holds one is copied all the same.
     """
     import torch
 
+    modules = {id(part): part for part in module.modules()}
     kept: dict[int, Any] = {}
-    for part in module.modules():
-        for value in vars(part).values():
-            if isinstance(value, torch.Tensor):
-                kept[id(value)] = value.detach().clone()
-                continue
-            try:
-                copy.deepcopy(value, {id(child): child for child in module.modules()})
-            except Exception:
+
+    def look_at(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            kept[id(value)] = value.detach().clone()
+            return
+        try:
+            copy.deepcopy(value, dict(modules))
+        except Exception:
+            if not isinstance(value, dict | list | tuple):
                 kept[id(value)] = value
+                return
+            for each in value.values() if isinstance(value, dict) else value:
+                look_at(each)
+
+    for part in modules.values():
+        for value in vars(part).values():
+            look_at(value)
     return kept
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._core import ModelError
 from ..images.arrays import Float32Array
-from .copying import holds_graph, to_float
+from .copying import holds_graph, move
 from .errors import first_line
 from .model import Output
 from .scores import apply_output, find_scores
@@ -34,6 +34,8 @@ class Eager:
         What the module returns.
     device, dtype
         Where and in what it is computed; float32 if None.
+    as_is : bool
+        The module's own numbers stay what they are, and `dtype` is that of its pictures.
     channels_last : bool
         Layout of pictures and activations; what torch users have is channels first.
 
@@ -54,6 +56,7 @@ class Eager:
         *,
         device: Any = "cpu",
         dtype: Any = None,
+        as_is: bool = False,
         channels_last: bool = False,
     ) -> None:
         import torch
@@ -61,7 +64,7 @@ class Eager:
         self._device = torch.device(device)
         self._dtype = torch.float32 if dtype is None else dtype
         with torch.inference_mode(False):
-            self.module = to_float(module, self._device, self._dtype)
+            self.module = move(module, self._device, None if as_is else self._dtype)
             self._affine = [
                 torch.tensor(part, dtype=torch.float32, device=self._device).view(1, -1, 1, 1)
                 for part in affine
@@ -172,6 +175,6 @@ def _differentiate(picked: Any, points: Any) -> Any:
     if gradients is None:
         raise ModelError(
             "the scores have no gradient path to the image: quantised layers, argmax and what is"
-            " detached have none"
+            " detached, or computed under torch.no_grad(), have none"
         )
     return gradients

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 RAISED = re.compile(r"\s*[\w.]*(Error|Exception): ")
+MISSING = re.compile(r"missing \d+ required (positional|keyword-only) argument")
 FUSED = re.compile(r"derivative for aten::\w*(multi_head_attention|transformer_encoder)")
 
 
@@ -25,4 +26,9 @@ def _remedy(text: str) -> str:
         )
     if "checkpoint" in text.lower() and "reentrant" in text.lower():
         return " (torch.utils.checkpoint can be differentiated so only with use_reentrant=False)"
+    if MISSING.search(text):
+        return (
+            " (a model is given one tensor, of pictures (n, C, H, W): wrap it in a module whose"
+            " forward(x) passes the rest)"
+        )
     return ""

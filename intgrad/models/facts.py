@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .model import check_int
 from .preprocessing import FORMS
 
 
@@ -38,12 +39,29 @@ class Facts:
 
     def update(self, channels: int | None, multilabel: bool | None) -> Facts:
         """Return these with what the user says, which must not contradict."""
+        if channels is not None:
+            check_int(channels, "channels")
+        if multilabel is not None and not isinstance(multilabel, bool):
+            raise TypeError(f"multilabel must be True, False or None, got {multilabel!r}")
         given: dict[str, Any] = {"channels": channels, "multilabel": multilabel}
         said = {name: value for name, value in given.items() if value is not None}
         for name, value in said.items():
             if getattr(self, name) not in (None, value):
                 raise ValueError(f"{self.name} has {name}={getattr(self, name)}, got {value}")
         return replace(self, **said)
+
+
+def check_kind(scores: Any) -> None:
+    """Raise a ValueError if `scores` is no kind of scores."""
+    if scores not in ("logits", "probabilities"):
+        raise ValueError(f"scores must be 'logits' or 'probabilities', got {scores!r}")
+
+
+def check_labels(labels: Any) -> tuple[str, ...]:
+    """Return labels as a tuple, or raise a TypeError."""
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise TypeError(f"labels must be a sequence of str, got {labels!r}")
+    return tuple(labels)
 
 
 def read_facts(

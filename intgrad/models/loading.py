@@ -12,10 +12,10 @@ from .. import _core
 from .._caller import caller_level
 from ..images.arrays import check_size
 from .archive import check_archive
-from .copying import copy_module, read_graph, to_float
+from .copying import copy_module, read_graph
 from .eager import Affine
-from .facts import Facts, given_facts, read_facts
-from .model import OUTPUTS, Model, Output, Precision, check_int
+from .facts import Facts, check_kind, check_labels, given_facts, read_facts
+from .model import OUTPUTS, Model, Output, Precision
 from .preprocessing import check_preprocess
 from .probe import probe
 from .running import Kind, Truth, find_kind, load_eagerly, load_graph, reads_pixels
@@ -103,10 +103,10 @@ def load_model(
     TypeError, ValueError
         If an argument is unknown, missing, or contradicts another.
     """
-    names = None if labels is None else _check_labels(labels)
+    names = None if labels is None else check_labels(labels)
     size = None if input_size is None else check_size(input_size, "input_size")
-    if scores not in (None, "logits", "probabilities"):
-        raise ValueError(f"scores must be 'logits' or 'probabilities', got {scores!r}")
+    if scores is not None:
+        check_kind(scores)
     if precision not in ("ieee", "tf32", "bfloat16"):
         raise ValueError(f"precision must be 'ieee', 'tf32' or 'bfloat16', got {precision!r}")
     _check_not_foreign(source)
@@ -126,8 +126,6 @@ def load_model(
         raise ValueError(
             f"output={output!r} is for callables; for this model give it to integrated_gradients"
         )
-    if channels is not None:
-        check_int(channels, "channels")
     affine = check_preprocess(preprocess)
     if is_archive:
         archive, name = _read(source)
@@ -187,12 +185,12 @@ def _load_torch(
         return copy_module(source) if archive is None else read_graph(archive, facts.name)
 
     eager, kind = find_kind(read, facts, affine, devices[0])
-    truth = Truth(eager, kind, one_at_a_time=archive is None and reads_pixels(eager, kind))
+    truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
     try:
         graph, place = archive, truth.place
         if graph is None:
             example = make_example(facts.input_size, kind.channels, affine)
-            graph, place = serialise(to_float(read(), "cpu"), example), ""
+            graph, place = serialise(read(), example, kind.own_dtype), ""
         load, handle = load_graph(torch_backend, graph, kind, truth, place, devices[0])
     except UntraceableError as error:
         if isinstance(error, PixelReadError):
@@ -212,14 +210,10 @@ def _keeps_paths_on_device(device: str) -> bool:
     return device.startswith("cuda")
 
 
-def _check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-        raise TypeError(f"labels must be a sequence of str, got {labels!r}")
-    return tuple(labels)
-
-
 def _check_not_foreign(source: Any) -> None:
-    """Refuse what would pass for a module or a callable: Keras models, exported programs."""
+    """Refuse what would pass for a module or a callable: classes, Keras models, programs."""
+    if isinstance(source, type):
+        raise TypeError(f"source is a class, {source.__name__}: pass an instance of it")
     if type(source).__name__ == "ExportedProgram":
         raise TypeError(
             "source is an exported program: pass the module that program.module() gives"
@@ -246,7 +240,10 @@ def _wrap_callable(
         )
     given = [name for name, value in torch_only.items() if value is not None]
     if given:
-        raise ValueError(f"{', '.join(given)} cannot be given with a callable")
+        raise ValueError(
+            f"{', '.join(given)} cannot be given with a callable, which takes pixels and returns"
+            " scores and gradients; of a torch function, intgrad.adapters.from_torch makes one"
+        )
     own = getattr(source, "output", None)
     if own in OUTPUTS and output not in (None, own):
         raise ValueError(f"output={output!r} was given, and the callable says output={own!r}")

@@ -43,8 +43,7 @@ def probe(handle: Any, kind: Kind, takes_batches: bool, precision: str) -> Findi
     def run_each(batch: Float32Array) -> Float32Array:
         return np.concatenate([run(batch[:1]), run(batch[1:])])
 
-    shape = (2, *facts.input_size, kind.channels)
-    pixels = np.random.default_rng(0).random(shape, np.float32) * 255
+    pixels = kind.noise(2)
     before = pixels.copy()
     alone = run_each(pixels)
     if not np.array_equal(pixels, before):
@@ -65,7 +64,8 @@ def probe(handle: Any, kind: Kind, takes_batches: bool, precision: str) -> Findi
         raise ModelError(
             f"{name} mixes the images of a batch: the scores of an image depend on its neighbours"
             " (batch normalisation in a trace made in training mode does this, and so do layers"
-            " that are quantised by the range of a batch)"
+            " that are quantised by the range of a batch; a mean or maximum of a whole batch is to"
+            " be one of each image, as x.amax((1, 2, 3), keepdim=True))"
         )
     _core.gradients(handle, pixels[:1], np.zeros((1, 1), np.int64), output, 1, None)
     remarks = _check_kind(alone, name, scores, multilabel)
@@ -93,7 +93,8 @@ def _check_kind(values: Float32Array, name: str, scores: str, multilabel: bool |
         if not within:
             raise ValueError(
                 f"{told}, but its scores are not probabilities: for two random images they lie in"
-                f" {values.min():.3g} .. {values.max():.3g} and add up to {sums}"
+                f" {values.min():.3g} .. {values.max():.3g} and add up to {sums}: if it ends in"
+                " neither a softmax nor a sigmoid, pass scores='logits'"
             )
         if multilabel is False and not _add_up(values):
             raise ValueError(
@@ -102,7 +103,8 @@ def _check_kind(values: Float32Array, name: str, scores: str, multilabel: bool |
             )
     elif values.shape[1] > 1 and within and _add_up(values):
         raise ValueError(
-            f"{told}, but its scores are probabilities: for two random images they add up to {sums}"
+            f"{told}, but its scores are probabilities: for two random images they add up to"
+            f" {sums}: pass scores='probabilities'"
         )
     elif within and len(np.unique(values)) > 1:
         return [

@@ -1,42 +1,97 @@
-"""Whether a module hands values of its pixels to Python: numbers, branches, NumPy arrays.
+"""Whether a module hands values of its pixels to Python: numbers, branches, sizes, NumPy arrays.
 
 A trace would keep what they were for its example; and such a module may look at a batch as a whole,
-so that it is run with one picture at a time.
+so that it is run with one picture at a time. So is a graph that branches by its pixels.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 # In eager mode sizes are numbers already, so that only values pass through these operators.
 OPERATORS = ("_local_scalar_dense", "equal", "is_nonzero")
 # These hand out memory, which only a tracer is told of.
 ARRAYS = re.compile("Converting a tensor to a (NumPy array|Python list)")
+# And these a size, which matters where it depends on values.
+SIZES = re.compile("Converting a tensor to a Python|Using len to get tensor shape")
+BETWEEN = re.compile(r"torch\.(_dynamo|_compile|_ops|overrides|utils\._python_dispatch)\b")
+"""What lies between an operator and the code that called it."""
+
+
+@dataclass
+class Reads:
+    """What was seen while a module ran.
+
+    Attributes
+    ----------
+    values : bool
+        Python got values.
+    graph_values : bool
+        A graph did, as the branches of a script do, which it keeps. Integers do not count: a trace
+        reads its sizes so.
+    sizes : bool
+        There were tensors whose sizes depend on values.
+    """
+
+    values: bool = False
+    graph_values: bool = False
+    sizes: bool = False
+
+    def are_told(self, warnings: Iterable[Any]) -> bool:
+        """Say whether a tracer's warnings tell of arrays, lists or sizes made of values."""
+        texts = [str(each.message) for each in warnings]
+        told = SIZES if self.sizes else ARRAYS
+        return any(told.search(text) or ARRAYS.search(text) for text in texts)
 
 
 @contextmanager
-def watching() -> Iterator[list[str]]:
-    """Note the operators that hand values to Python while the block runs."""
+def watching(module: Any) -> Iterator[Reads]:
+    """Note the operators that hand out values while the block runs a module."""
+    import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    seen: list[str] = []
+    seen = Reads()
+    is_graph = isinstance(module, torch.jit.ScriptModule)
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            name = operator.overloadpacket.__name__
-            if name in OPERATORS:
-                seen.append(name)
+            if operator.overloadpacket.__name__ in OPERATORS:
+                if is_graph or _is_in_graph(sys._getframe(1)):
+                    seen.graph_values |= args[0].dtype != torch.int64
+                else:
+                    seen.values = True
+            seen.sizes |= torch.Tag.dynamic_output_shape in operator.tags and _selects(args)
             return operator(*args, **(kwargs or {}))
 
     with Watch():  # type: ignore[no-untyped-call]
         yield seen
 
 
-def are_told(warnings: Iterable[Any]) -> bool:
-    """Say whether a tracer's warnings tell of arrays or lists made of values."""
-    return any(ARRAYS.search(str(each.message)) for each in warnings)
+def _is_in_graph(frame: FrameType | None) -> bool:
+    """Say whether a graph called an operator.
+
+    It has no frame of its own: there the next one is that of the call of the ScriptModule.
+    """
+    import torch
+
+    while frame is not None and BETWEEN.match(str(frame.f_globals.get("__name__"))):
+        frame = frame.f_back
+    calls = (torch.nn.Module._call_impl.__code__, torch.nn.Module._slow_forward.__code__)
+    return frame is not None and frame.f_code in calls
+
+
+def _selects(args: Any) -> bool:
+    """Say whether an operator of a size that may depend on values does so: not by whole indices."""
+    import torch
+
+    indices = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else []
+    found = [index for index in indices if isinstance(index, torch.Tensor)]
+    return not found or any(index.dtype in (torch.bool, torch.uint8) for index in found)

@@ -17,7 +17,7 @@ from .. import _core
 from .._core import ModelError
 from ..images.arrays import Float32Array
 from .channels import find_channels
-from .copying import find_dtype, holds_graph
+from .copying import find_dtypes
 from .eager import Affine, Eager
 from .errors import first_line
 from .facts import Facts
@@ -27,6 +27,8 @@ from .tracing import UntraceableError
 
 SCORES_AGREE, GRADIENTS_AGREE = 1e-3, 0.05
 """Relative. Rounding flips gates of ReLUs, which moves gradients by some 0.003."""
+ROUNDINGS = 16
+"""How many of them scores may be apart where a module computes in a coarser type."""
 
 
 @dataclass(frozen=True)
@@ -36,71 +38,92 @@ class Kind:
     facts: Facts
     channels: int
     affine: Affine
-    dtype: Any = None  # what the module itself computes in, where it cannot in float32
+    own_dtype: Any = None  # of its pictures, where it runs only in the types that it came in
+    rounding: float = 0.0  # of the coarsest type that it computes in
 
     @property
     def output(self) -> Output:
         """F that changes nothing of what the model returns."""
         return "softmax" if self.facts.are_probabilities else "logit"
 
-    def pictures(self) -> Float32Array:
-        """Return a random picture and a black one, where most paths start."""
-        shape = (*self.facts.input_size, self.channels)
-        noise = np.random.default_rng(0).random(shape, np.float32) * 255
-        return np.stack([noise, np.zeros_like(noise)])
+    def noise(self, count: int) -> Float32Array:
+        """Return random pictures."""
+        shape = (count, *self.facts.input_size, self.channels)
+        return np.random.default_rng(0).random(shape, np.float32) * 255
 
 
 def find_kind(
     read: Callable[[], Any], facts: Facts, affine: Affine, device: str
 ) -> tuple[Eager, Kind]:
-    """Run a module by eager autograd, in float32, or in its own type where it does not run so.
+    """Run a module by eager autograd, in float32, or in its own types where it does not run so.
 
     Raises
     ------
     ModelError
         If it does not run; the text says why.
     """
-    module = read()
-    own = find_dtype(module)
+    import torch
 
-    def run(module: Any, dtype: Any) -> tuple[Eager, Kind]:
-        eager = Eager(module, affine, facts.are_probabilities, device=device, dtype=dtype)
-        return eager, Kind(facts, find_channels(eager, facts, affine), affine, dtype)
+    module = read()
+    own_dtypes = find_dtypes(module)
+
+    def run(module: Any, own_dtype: Any) -> tuple[Eager, Kind]:
+        eager = Eager(
+            module,
+            affine,
+            facts.are_probabilities,
+            device=device,
+            dtype=own_dtype,
+            as_is=own_dtype is not None,
+        )
+        dtypes = find_dtypes(eager.module)  # the constants of a frozen graph stay as they were
+        rounding = max((torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
+        channels = find_channels(eager, facts, affine)
+        return eager, Kind(facts, channels, affine, own_dtype, rounding)
 
     try:
         return run(module, None)
     except ModelError:
-        if own is None:
-            raise
-        with contextlib.suppress(ModelError):
-            return run(read(), own)
+        for own_dtype in own_dtypes if own_dtypes != [torch.float32] else []:
+            with contextlib.suppress(ModelError):
+                return run(read(), own_dtype)
         raise
 
 
 def reads_pixels(eager: Eager, kind: Kind) -> bool:
-    """Say whether a module hands values of its pixels to Python; graphs in it are not asked.
-
-    A trace reads its sizes as values, and a script keeps its branches.
-    """
-    if holds_graph(eager.module):
-        return False
-    with watching() as seen:
+    """Say whether a module hands values of its pixels to Python, or branches by them."""
+    with watching(eager.module) as seen:
         eager.check_runs(kind.channels, kind.facts.input_size)
-    return bool(seen)
+    return seen.values or seen.graph_values
 
 
 class Truth:
-    """What a model gives by itself, for two pictures."""
+    """What a model gives by itself, for a random picture and a black one, where most paths start.
+
+    Where it gives NaN for black, as what divides by a picture's norm does, the second is random
+    too.
+    """
 
     def __init__(self, eager: Eager, kind: Kind, one_at_a_time: bool) -> None:
         self._kind = kind
-        self._pictures = kind.pictures()
+        self._pictures = kind.noise(2)
+        self._pictures[1] = 0
         eager.pairs_single = self.takes_batches = not one_at_a_time
         try:
             answer = self._run(eager)
         except ModelError:  # perhaps it takes one picture at a time; else this fails as well
             eager.pairs_single = self.takes_batches = False
             answer = self._run(eager)
+        if not np.isfinite(answer[0]).all():
+            self._pictures = kind.noise(2)
+            answer = self._run(eager)
+        unfit = np.argwhere(~np.isfinite(answer[0]))
+        if len(unfit):
+            value = answer[0][tuple(unfit[0])]
+            raise ModelError(
+                f"{kind.facts.name} is not to be explained: its score of class {unfit[0][1]} is"
+                f" {value:g} for a random picture: is preprocess= what it was trained with?"
+            )
         self.place = eager.place
         self._scores, self._gradients = answer
 
@@ -119,8 +142,9 @@ class Truth:
         gradients = _core.gradients(
             handle, self._pictures[:1], np.zeros((1, 1), np.int64), self._kind.output, 1, None
         )
-        return _close(scores, self._scores, SCORES_AGREE, np.inf) and _close(
-            gradients[:, 0], self._gradients[:1], GRADIENTS_AGREE, 2
+        coarse = ROUNDINGS * self._kind.rounding
+        return _close(scores, self._scores, max(SCORES_AGREE, coarse), np.inf) and _close(
+            gradients[:, 0], self._gradients[:1], max(GRADIENTS_AGREE, 4 * coarse), 2
         )
 
 
@@ -180,23 +204,23 @@ def load_eagerly(
 
     if precision == "tf32":
         raise ValueError("precision='tf32' needs a model that can be traced, and this one cannot")
-    exact = kind.dtype or torch.float32
-    dtype = torch.bfloat16 if precision == "bfloat16" else exact
+    is_exact = precision != "bfloat16"
 
-    def load(device: str, dtype: Any, channels_last: bool) -> Any:
+    def load(device: str, is_exact: bool, channels_last: bool) -> Any:
         eager = Eager(
             read(),
             kind.affine,
             kind.facts.are_probabilities,
             device=device,
-            dtype=dtype,
+            dtype=kind.own_dtype if is_exact else torch.bfloat16,
+            as_is=is_exact and kind.own_dtype is not None,
             channels_last=channels_last,
         )
         eager.pairs_single = truth.takes_batches and not channels_last and device == "cpu"
         return _core.callable_model(eager, True)
 
     try:
-        channels_last = truth.agrees(load(devices[0], exact, True))
+        channels_last = truth.agrees(load(devices[0], True, True))
     except Exception:  # whatever a module raises that wants its pictures otherwise
         channels_last = False
-    return [load(device, dtype, channels_last) for device in devices]
+    return [load(device, is_exact, channels_last) for device in devices]

@@ -12,14 +12,14 @@ from .._core import ModelError
 from .._files import write_whole
 from ..images.arrays import check_size
 from .archive import METADATA
-from .copying import copy_module, to_float
+from .copying import copy_module
 from .eager import Affine
-from .facts import Facts
+from .facts import Facts, check_kind, check_labels
 from .loading import load_model
 from .preprocessing import check_preprocess
 from .running import Truth, find_kind
 from .torch_backend import is_module, quiet_torch
-from .tracing import make_example, serialise
+from .tracing import UntraceableError, make_example, serialise
 
 
 def save_model(
@@ -63,11 +63,16 @@ def save_model(
     if not is_module(module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     size = check_size(input_size, "input_size")
+    check_kind(scores)
+    names = None if labels is None else list(check_labels(labels))
+    destination = Path(destination)
     affine = check_preprocess(preprocess)
-    if len(affine[0]) > 1:
-        channels = len(affine[0]) if channels is None else channels
+    if len(affine[0]) > 1:  # the graph would make more channels of one
+        if channels not in (None, len(affine[0])):
+            raise ValueError(f"preprocess is for {len(affine[0])} channels, got {channels=}")
+        channels = len(affine[0])
     name = f"the module {type(module).__name__}"
-    facts = Facts(name, size, scores, None, channels, multilabel)
+    facts = Facts(name, size, scores).update(channels, multilabel)
     wrapped = _with_preprocessing(module, affine)
     with quiet_torch():
         eager, kind = find_kind(lambda: copy_module(wrapped), facts, ([], []), "cpu")
@@ -79,24 +84,31 @@ def save_model(
         "scores": scores,
         "multilabel": multilabel,
         "preprocess": dict(zip(("scale", "offset"), affine, strict=True)),
-        "labels": None if labels is None else list(labels),
+        "labels": names,
     }
-    archive = make_archive(wrapped, size, metadata)
+    instead = "it cannot be saved, but load_model(module) explains it"
+    try:
+        archive = make_archive(wrapped, size, metadata, kind.own_dtype)
+    except UntraceableError as error:
+        raise UntraceableError(f"{error}: {instead}") from error
     model = load_model(archive, device="cpu")
     if not Truth(eager, kind, not model._takes_batches).agrees(model._handle):
         raise ModelError(
-            f"a trace of {name} gives other scores or gradients than the module: it cannot be"
-            " saved, but load_model(module) explains it"
+            f"a trace of {name} gives other scores or gradients than the module: {instead}"
         )
-    write_archive(Path(destination), archive)
+    write_archive(destination, archive)
 
 
-def make_archive(module: Any, size: tuple[int, int], metadata: Mapping[str, Any]) -> bytes:
-    """Return a module from pixels to scores as an archive with `intgrad.json`."""
+def make_archive(
+    module: Any, size: tuple[int, int], metadata: Mapping[str, Any], own_dtype: Any = None
+) -> bytes:
+    """Return a module from pixels to scores as an archive with `intgrad.json`.
+
+    `own_dtype` is that of its pictures where it runs only in its own types.
+    """
     example = make_example(size, metadata["channels"], ([], []))
-    return serialise(
-        to_float(copy_module(module), "cpu"), example, {METADATA: json.dumps(metadata)}
-    )
+    extra_files = {METADATA: json.dumps(metadata)}
+    return serialise(copy_module(module), example, own_dtype, extra_files)
 
 
 def write_archive(destination: Path, archive: bytes) -> None:

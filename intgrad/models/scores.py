@@ -18,8 +18,8 @@ WRAPPER = (
 def find_scores(result: Any, count: int) -> tuple[Any, str]:
     """Find the tensor of scores (n, K) in what a module returned for `count` images.
 
-    Takes a tensor; `.logits` or the entry "logits" of a dict, dataclass or named tuple; and the one
-    tensor of scores in a dict, dataclass, tuple or list.
+    Takes a tensor; `.logits` or the entry "logits" of a dict, an object or a named tuple; and the
+    one tensor of scores in a dict, an object, such as a dataclass, a tuple or a list.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def find_scores(result: Any, count: int) -> tuple[Any, str]:
     else:
         found = [key for key, part in parts.items() if _is_scores(part, count)]
         if len(found) != 1:
-            raise ModelError(_say_ambiguous(result, parts))
+            raise ModelError(_say_ambiguous(result, parts, count))
         scores, place = parts[found[0]], found[0]
     _check_scores(scores, count)
     if isinstance(result, tuple) and parts is not None:  # a graph knows its fields by number
@@ -64,6 +64,8 @@ def apply_output(scores: Any, are_probabilities: bool, output: Output) -> Any:
 
 def _parts(result: Any) -> dict[str, Any] | None:
     """Return what a container holds, by name; None if it is no container."""
+    import torch
+
     if hasattr(result, "keys") and hasattr(result, "__getitem__"):
         return {str(key): result[key] for key in result.keys()}  # noqa: SIM118  (not only dicts)
     if isinstance(result, tuple) and hasattr(result, "_fields"):
@@ -71,8 +73,8 @@ def _parts(result: Any) -> dict[str, Any] | None:
         return dict(zip(fields._fields, fields, strict=True))
     if isinstance(result, tuple | list):
         return {str(index): part for index, part in enumerate(result)}
-    if hasattr(result, "__dataclass_fields__"):
-        return {name: getattr(result, name) for name in result.__dataclass_fields__}
+    if hasattr(result, "__dict__") and not isinstance(result, torch.Tensor):  # dataclasses too
+        return dict(vars(result))
     return None
 
 
@@ -91,7 +93,10 @@ def _check_scores(scores: Any, count: int) -> None:
     import torch
 
     if not isinstance(scores, torch.Tensor):
-        raise ModelError(f"the model must return one tensor of scores, got {type(scores).__name__}")
+        raise ModelError(
+            f"the model must return one tensor of scores, got {type(scores).__name__}: return what"
+            " its last layer gave, of shape (n, number of classes)"
+        )
     shape = tuple(scores.shape)
     if scores.dim() != 2 or shape[0] != count or not shape[1]:
         raise ModelError(
@@ -118,17 +123,35 @@ def _mend_shape(shape: tuple[int, ...], count: int) -> str:
     return f" ({why}):\n{WRAPPER.format(remedy)}"
 
 
-def _say_ambiguous(result: Any, parts: dict[str, Any]) -> str:
+def _say_ambiguous(result: Any, parts: dict[str, Any], count: int) -> str:
     held = ", ".join(f"{key}: {_describe(part)}" for key, part in parts.items())
-    place = next(iter(parts), "logits")
-    is_sequence = isinstance(result, tuple | list)
-    access = f"[{place}]" if is_sequence and place.isdigit() else f"[{place!r}]"
-    if (is_sequence and not place.isdigit()) or hasattr(result, "__dataclass_fields__"):
-        access = f".{place}"
+    access = _find_access(result, count) or ".logits"
     return (
         f"the model must return one tensor of scores, got a {type(result).__name__} of"
         f" {len(parts)} ({held}); say which:\n{WRAPPER.format(f'self.model(x){access}')}"
     )
+
+
+def _find_access(result: Any, count: int) -> str:
+    """Return the code after `result` that gets the first scores in it, or whatever is first."""
+    parts = _parts(result) or {}
+    within = {
+        key: part for key, part in parts.items() if _is_scores(part, count) or _holds(part, count)
+    }
+    key = next(iter(within or parts), None)
+    if key is None:
+        return ""
+    if isinstance(result, tuple | list) and key.isdigit():
+        access = f"[{key}]"
+    else:
+        access = f"[{key!r}]" if hasattr(result, "keys") else f".{key}"
+    return access + (_find_access(within[key], count) if key in within else "")
+
+
+def _holds(part: Any, count: int) -> bool:
+    """Say whether there are scores somewhere in a container."""
+    parts = _parts(part) or {}
+    return any(_is_scores(each, count) or _holds(each, count) for each in parts.values())
 
 
 def _describe(part: Any) -> str:

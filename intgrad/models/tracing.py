@@ -11,7 +11,7 @@ import numpy as np
 from .._core import ModelError
 from ..images.arrays import Float32Array
 from . import reads
-from .copying import holds_graph
+from .copying import move
 from .eager import Affine, plain_modes
 from .errors import first_line
 from .scores import find_scores
@@ -33,16 +33,21 @@ class PixelReadError(UntraceableError):
 
 
 def serialise(
-    module: Any, example: Float32Array, extra_files: dict[str, str] | None = None
+    module: Any,
+    example: Float32Array,
+    own_dtype: Any = None,
+    extra_files: dict[str, str] | None = None,
 ) -> bytes:
     """Write a module as a TorchScript archive.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A copy of ours on the CPU, in float32.
+        A copy of ours.
     example : numpy.ndarray
         (1, C, H, W) float32, what the module takes; a trace may hold its size.
+    own_dtype : torch.dtype
+        What it takes its pictures in, its own numbers as they are; None: all in float32.
     extra_files : dict
         What else is put into the archive.
 
@@ -57,8 +62,9 @@ def serialise(
     jit: Any = torch.jit  # not typed
     buffer, name = io.BytesIO(), type(module).__name__
     try:
+        module = move(module, "cpu", torch.float32 if own_dtype is None else None)
         if not isinstance(module, torch.jit.ScriptModule):
-            module = _trace(_give_scores(module, example), example, name)
+            module = _trace(module, torch.from_numpy(example), own_dtype, name)
         with quiet_torch():
             jit.save(module, buffer, _extra_files=extra_files)
     except UntraceableError:
@@ -68,12 +74,11 @@ def serialise(
     return buffer.getvalue()
 
 
-def _give_scores(module: Any, example: Float32Array) -> Any:
+def _give_scores(module: Any, points: Any) -> Any:
     """Return a module that returns a tensor of scores, where this one returns a container."""
     import torch
 
-    with plain_modes(torch.device("cpu")):
-        _, place = find_scores(module(torch.from_numpy(example)), len(example))
+    _, place = find_scores(module(points), len(points))
     if not place:
         return module
 
@@ -88,7 +93,7 @@ def _give_scores(module: Any, example: Float32Array) -> Any:
     return Scores()
 
 
-def _trace(module: Any, example: Float32Array, name: str) -> Any:
+def _trace(module: Any, example: Any, own_dtype: Any, name: str) -> Any:
     """Trace as a gradient is computed, or torch picks fused operators that have none."""
     import torch
 
@@ -99,15 +104,45 @@ def _trace(module: Any, example: Float32Array, name: str) -> Any:
         plain_modes(torch.device("cpu")),
     ):
         warnings.simplefilter("always", jit.TracerWarning)
-        points = torch.from_numpy(example)
-        with reads.watching() as seen:
-            module(points.clone().requires_grad_())
-        if seen and not holds_graph(module):
+        points = example.to(own_dtype).clone().requires_grad_()
+        with reads.watching(module) as seen:
+            module = _give_scores(module, points.clone())
+        if seen.values:
             raise PixelReadError(name)
-        traced = jit.trace(module, points.requires_grad_(), check_trace=False)
-    if reads.are_told(said):
+        with _detaching():
+            traced = jit.trace(module, points, check_trace=False)
+    if seen.are_told(said):
         raise PixelReadError(name)
     return traced
+
+
+def _detaching() -> Any:
+    """Return a mode in which what is kept from the gradient is detached, which a trace records.
+
+    Of `torch.no_grad()` it would know nothing, and `.data` would be a constant in it.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._pytree import tree_map
+
+    data: Any = torch.Tensor.data  # not typed as what it is
+
+    def detach(value: Any) -> Any:
+        has_gradient = isinstance(value, torch.Tensor) and (
+            value.is_floating_point() or value.is_complex()
+        )
+        return value.detach() if has_gradient else value
+
+    class Detaching(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if function == data.__get__:
+                return detach(args[0])
+            result = function(*args, **(kwargs or {}))
+            return result if torch.is_grad_enabled() else tree_map(detach, result)
+
+    return Detaching()
 
 
 def make_example(size: tuple[int, int], channels: int, affine: Affine) -> Float32Array:

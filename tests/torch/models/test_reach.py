@@ -2,9 +2,11 @@
 
 import collections
 import contextlib
+import copy
 import dataclasses
 import io
 import threading
+import types
 import warnings
 
 import numpy as np
@@ -32,15 +34,17 @@ def expected(module, image, target=1, dtype=torch.float64, scale=1 / 25, offset=
     return scores[0].detach().float().numpy(), gradient.float().numpy()
 
 
-def check(module, image=IMAGE, *, source=None, tolerance=1e-4, dtype=torch.float64, **options):
+def check(
+    module, image=IMAGE, *, source=None, tolerance=1e-4, dtype=torch.float64, offset=0.1, **options
+):
     """Compare scores and a gradient with the module's own."""
     with torch.random.fork_rng():
-        scores, gradient = expected(module, image, dtype=dtype)
+        scores, gradient = expected(module, image, dtype=dtype, offset=offset)
     model = source
     if not isinstance(source, intgrad.Model):
         model = intgrad.load_model(module if source is None else source, **KIND | options)
     _, info = intgrad.integrated_gradients(
-        model, image, 1, output="logit", steps=1, return_info=True
+        model, image, 1, output="logit", steps=1, baseline=image / 2, return_info=True
     )
     assert info.score == pytest.approx(float(scores[1]), rel=1e-3, abs=1e-5)
     found = model.gradients(image, 1, output="logit")
@@ -48,7 +52,7 @@ def check(module, image=IMAGE, *, source=None, tolerance=1e-4, dtype=torch.float
     return model
 
 
-def to_archive(module, channels=3, script=False, dtype=torch.float32):
+def to_archive(module, channels=3, script=False, dtype=torch.float32, freeze=False):
     buffer = io.BytesIO()
     with quiet_jit():
         module = module.eval()
@@ -56,6 +60,8 @@ def to_archive(module, channels=3, script=False, dtype=torch.float32):
             graph = torch.jit.script(module)
         else:
             graph = torch.jit.trace(module, torch.zeros(1, channels, *SIZE, dtype=dtype))
+        if freeze:
+            graph = torch.jit.freeze(graph)
         torch.jit.save(graph, buffer)
     return buffer.getvalue()
 
@@ -252,6 +258,28 @@ def test_an_archive_with_fused_attention_says_how_to_trace():
 
 # ---- What a trace would freeze -------------------------------------------------------------------
 
+
+class Bright(nn.Module):
+    """A branch by the picture, which a script keeps."""
+
+    def forward(self, x):
+        if bool(x.mean() > 3):
+            return x * 2
+        return x
+
+
+class Beside(nn.Module):
+    def __init__(self, edit):
+        super().__init__()
+        torch.manual_seed(0)
+        self.l, self.edit = nn.Linear(768, 3), edit
+        with quiet_jit():
+            self.script = torch.jit.script(Bright())
+
+    def forward(self, x):
+        return self.l(self.edit(self.script(x)).flatten(1))
+
+
 FROZEN = {
     "branch": lambda s, z: s.l((z * 3 if z.mean() > 3 else z).flatten(1)),
     "dark-branch": lambda s, z: s.l(z.flatten(1)) if z.mean() > 1 else s.l(z.flatten(1) * 0),
@@ -264,6 +292,7 @@ FROZEN = {
     "tolist": lambda s, z: s.l((z + z.amax((1, 2, 3)).tolist()[0]).flatten(1)),
     "equal": lambda s, z: s.l((z if torch.equal(z, z * 0) else z * 2).flatten(1)),
     "any": lambda s, z: s.l((z * 2 if torch.any(z > 5) else z).flatten(1)),
+    "size": lambda s, z: s.l((z * len(torch.unique(z.round()))).flatten(1)),
 }
 
 
@@ -288,10 +317,56 @@ def test_what_a_trace_would_freeze(edit):
     assert np.linalg.norm(maps - truth) < 1e-3 * np.linalg.norm(truth)
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+@pytest.mark.parametrize(
+    ("edit", "is_traced"), [(torch.tanh, True), (lambda x: x / float(x.max() + 1), False)]
+)
+def test_python_beside_a_script(edit, is_traced):
+    """What a script reads of its pixels is kept; what is read beside it would not be."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = intgrad.load_model(Beside(edit), **KIND)
+    texts = [str(each.message) for each in said]
+    assert "one image at a time" in texts[-1]
+    assert is_traced == (type(model._handle).__name__ == "PyCapsule") == (len(texts) == 1)
+    for scale in (1, 0.1):
+        check(Beside(edit), np.float32(scale * IMAGE), source=model, dtype=torch.float32)
+
+
+def test_branches_of_a_script_do_not_see_a_batch():
+    """A path crosses a branch at one place, however many points are run together."""
+    module = nn.Sequential(Bright(), nn.Flatten(), nn.Linear(768, 3))
+    with pytest.warns(UserWarning, match="one image at a time"):
+        model = intgrad.load_model(to_archive(module, script=True), **KIND)
+    maps = intgrad.integrated_gradients(model, IMAGE, 1, output="logit", steps=8, rule="midpoint")
+    points = [np.float32(alpha * IMAGE) for alpha in (np.arange(8) + 0.5) / 8]
+    truth = IMAGE * np.mean([expected(module, x, dtype=torch.float32)[1] for x in points], axis=0)
+    assert np.linalg.norm(maps - truth) < 1e-4 * np.linalg.norm(truth)
+
+
+SELECTIONS = {
+    "mask": lambda s, z: s.l(torch.zeros_like(z).masked_scatter(z > 5, z[z > 5]).flatten(1)),
+    "indices": lambda s, z: s.l(z.flatten(1)[:, s.order]),
+    "where": lambda s, z: s.l(torch.where(z > 5, z, -z).flatten(1)),
+}
+
+
+@pytest.mark.parametrize("selection", SELECTIONS, ids=str)
+def test_selections_are_traced(selection):
+    """Sizes that depend on pixels, but that stay in the graph."""
+    module = edited(SELECTIONS[selection])
+    module.register_buffer("order", torch.randperm(768, generator=torch.manual_seed(1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = check(module)
+    assert type(model._handle).__name__ == "PyCapsule"
+
+
 @pytest.mark.parametrize("edit", ["branch", "float", "numpy"])
 def test_what_a_trace_would_freeze_is_not_saved(edit, tmp_path):
     path = tmp_path / "m.pt"
-    with pytest.raises(intgrad.ModelError, match="Python numbers, branches or NumPy"):
+    text = r"Python numbers, branches or NumPy.*load_model\(module\) explains it"
+    with pytest.raises(intgrad.ModelError, match=text):
         intgrad.save_model(
             edited(FROZEN[edit]), path, **{k: v for k, v in KIND.items() if k != "device"}
         )
@@ -373,6 +448,28 @@ def test_stop_gradients(stop):
     )
 
 
+@pytest.mark.parametrize("stop", STOPS, ids=str)
+def test_stop_gradients_are_traced_and_saved(stop, tmp_path):
+    """Tracing forgets `torch.no_grad()` and `.data` unless they are made what it records."""
+    module, facts = edited(STOPS[stop]), {k: v for k, v in KIND.items() if k != "device"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert type(check(module)._handle).__name__ == "PyCapsule"
+        intgrad.save_model(module, tmp_path / "m.pt", **facts)
+    check(module, source=intgrad.load_model(tmp_path / "m.pt", device="cpu"))
+
+
+def test_a_stop_gradient_of_one_class():
+    """Which a look at the gradient of another does not show."""
+    check(edited(lambda s, x: _halve_all_but_the_first(s.l(x.flatten(1)))))
+
+
+def _halve_all_but_the_first(y):
+    with torch.no_grad():
+        half = y[:, 1:] / 2
+    return torch.cat([y[:, :1], y[:, 1:] / 2 + half], 1)
+
+
 @pytest.mark.parametrize("stop", ["straight-through", "normalised", "gate"])
 def test_stop_gradients_in_archives(stop):
     module = edited(STOPS[stop])
@@ -436,17 +533,89 @@ def _complex_truth(module):
     return scores[0].softmax(0).detach().numpy(), gradient.numpy()
 
 
-@pytest.mark.parametrize("form", ["module", "traced", "scripted"])
+@pytest.mark.parametrize("form", ["module", "traced", "scripted", "frozen"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_dtypes(dtype, form):
     torch.manual_seed(0)
-    module = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.Flatten(), nn.Linear(784, 3)
-    ).to(dtype)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(784, 3)).to(dtype)
     source = module
     if form != "module":
-        source = to_archive(module, script=form == "scripted", dtype=dtype)
-    check(module.float(), source=source)
+        frozen = form == "frozen"  # its weights are constants of its graph
+        source = to_archive(module, script=form == "scripted", dtype=dtype, freeze=frozen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = check(module.float(), source=source)
+    assert type(model._handle).__name__ == "PyCapsule"
+
+
+class Tokenised(nn.Module):
+    """Operators that may be given a dtype, and are given none."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.p, self.l = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 3)
+
+    def forward(self, x):
+        tokens = torch.tanh(self.p(x).flatten(2))
+        return self.l(tokens.mean(2) + tokens.cumsum(1).sum(2) / 16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_operators_without_a_dtype_in_archives_of_other_dtypes(dtype):
+    module = Tokenised().to(dtype)
+    archive = to_archive(module, dtype=dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(module.float(), source=archive)
+
+
+class Mixed(nn.Module):
+    """Whose layers are of different types, so that it runs in no other ones."""
+
+    def __init__(self, dtype, head_first=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.dtype = dtype
+        if head_first:
+            self.l = nn.Linear(768, 3, dtype=dtype)
+        self.c = nn.Conv2d(3, 3, 1)
+        if not head_first:
+            self.l = nn.Linear(768, 3, dtype=dtype)
+
+    def forward(self, x):
+        return self.l(self.c(x).to(self.dtype).flatten(1))
+
+
+@pytest.mark.parametrize("form", ["module", "traced", "frozen", "saved"])
+@pytest.mark.parametrize("head_first", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_mixed_dtypes(dtype, head_first, form, tmp_path):
+    module = Mixed(dtype, head_first)
+    source = module
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if form == "saved":
+            facts = {k: v for k, v in KIND.items() if k != "device"}
+            intgrad.save_model(module, tmp_path / "m.pt", **facts)
+            source = intgrad.load_model(tmp_path / "m.pt", device="cpu")
+        elif form != "module":
+            source = to_archive(module, freeze=form == "frozen")
+        exact = copy.deepcopy(module).double()
+        exact.dtype = torch.float64
+        check(exact, source=source)
+
+
+def test_frozen_archives_in_bfloat16():
+    module = head(lambda: nn.Conv2d(3, 4, 3))
+    module.eval()
+    plain, frozen = (
+        intgrad.load_model(to_archive(module, freeze=freeze), **KIND, precision="bfloat16")
+        for freeze in (False, True)
+    )
+    np.testing.assert_array_equal(
+        plain.gradients(IMAGE, 1, output="logit"), frozen.gradients(IMAGE, 1, output="logit")
+    )
 
 
 def test_casts_in_an_archive_of_halves():
@@ -560,7 +729,15 @@ def cached():
     return module
 
 
-@pytest.mark.parametrize("make", [weight_normed, spectral_normed, pruned, locked, cached])
+def locked_within():
+    module = edited(lambda s, x: s.state["layer"](x.flatten(1)))
+    module.state = {"layer": module.l, "guards": [threading.Lock()]}
+    return module
+
+
+@pytest.mark.parametrize(
+    "make", [weight_normed, spectral_normed, pruned, locked, cached, locked_within]
+)
 def test_modules_that_deepcopy_does_not_copy(make):
     module = make().eval()
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -574,6 +751,25 @@ def test_modules_that_deepcopy_does_not_copy(make):
     assert module.training
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_lists_that_hold_what_cannot_be_copied_are_the_copys_own():
+    def forward(s, x):
+        s.seen.append(x.shape)
+        return s.l(x.flatten(1))
+
+    module = edited(forward)
+    module.seen = [threading.Lock()]
+    check(module)
+    assert len(module.seen) == 2  # `check` calls it once
+
+
+def test_lazy_layers_say_what_to_do():
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(3))
+    with pytest.raises(intgrad.ModelError, match="lazy layers: run it once"):
+        intgrad.load_model(lazy, **KIND)
+    lazy(torch.zeros(1, 3, *SIZE))
+    check(lazy)
 
 
 def test_compiled_modules_are_explained_without_compiling():
@@ -659,6 +855,7 @@ CONTAINERS = {
     "list-of-one": lambda z: [z],
     "with-attention": lambda z: (z, z[:, :, None, None]),
     "named": lambda z: Named(z * 2, z),
+    "object": lambda z: types.SimpleNamespace(logits=z, loss=None),
 }
 
 
@@ -700,7 +897,10 @@ def test_archives_with_outputs_in_containers(wrap):
         (lambda z: {"a": z, "b": z}, r"self\.model\(x\)\['a'\]"),
         (lambda z: z[:, 0], r"unsqueeze\(1\)"),
         (lambda z: z[:, :, None, None], r"sum\(\(2, 3\)\)"),
-        (lambda z: "text", "one tensor of scores, got str"),
+        (lambda z: {"out": {"a": z, "b": z}}, r"self\.model\(x\)\['out'\]\['a'\]"),
+        (lambda z: ([z],), r"self\.model\(x\)\[0\]\[0\]"),
+        (lambda z: Output(None, (z, z)), r"self\.model\(x\)\.hidden\[0\]"),
+        (lambda z: "text", "one tensor of scores, got str: return what its last layer gave"),
         (lambda z: None, "one tensor of scores, got NoneType"),
     ],
 )
@@ -722,6 +922,64 @@ def test_reentrant_checkpoints():
     with pytest.raises(intgrad.ModelError, match="use_reentrant=False") as caught:
         intgrad.load_model(make(True), **KIND)
     assert "input_size" not in str(caught.value)
+
+
+def test_black_may_have_no_scores():
+    """As of what divides by the norm of a picture."""
+    module = edited(lambda s, x: s.l(x.flatten(1) / x.flatten(1).norm(dim=1, keepdim=True)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = check(module, preprocess=(1 / 25, 0), offset=0)
+    assert type(model._handle).__name__ == "PyCapsule"
+
+
+def test_scores_that_are_no_numbers_are_told():
+    with pytest.raises(
+        intgrad.ModelError, match="score of class 0 is .* for a random picture: is preprocess="
+    ):
+        intgrad.load_model(edited(lambda s, x: s.l(x.flatten(1)) * torch.inf), **KIND)
+
+
+def test_several_inputs_say_what_to_do():
+    class Pair(nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    with pytest.raises(intgrad.ModelError, match="given one tensor.*wrap it") as caught:
+        intgrad.load_model(Pair(), **KIND)
+    assert "input_size" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"scores": "probs"}, ValueError, "scores must be 'logits' or 'probabilities'"),
+        ({"multilabel": "yes"}, TypeError, "multilabel must be True, False or None, got 'yes'"),
+        ({"channels": "3"}, TypeError, "channels must be an int, got '3'"),
+        ({"labels": "abc"}, TypeError, "labels must be a sequence of str, got 'abc'"),
+        ({"labels": [1, 2, 3]}, TypeError, "labels must be a sequence of str"),
+    ],
+)
+def test_wrong_arguments_of_saving_and_loading(wrong, error, text, tmp_path):
+    facts = {k: v for k, v in KIND.items() if k != "device"} | wrong
+    for call in (intgrad.load_model, lambda m, **k: intgrad.save_model(m, tmp_path / "m.pt", **k)):
+        with pytest.raises(error, match=text):
+            call(Wrapped(lambda z: z), **facts)
+    assert not any(tmp_path.iterdir())
+
+
+def test_scales_of_three_channels_are_not_those_of_one(tmp_path):
+    facts = KIND | {"preprocess": ([0.1] * 3, [0.0] * 3), "channels": 1}
+    del facts["device"]
+    with pytest.raises(ValueError, match="preprocess is for 3 channels, got channels=1"):
+        intgrad.save_model(head(lambda: nn.Conv2d(3, 4, 3)), tmp_path / "m.pt", **facts)
+    with pytest.raises(intgrad.ModelError, match="preprocess is for 3 channels"):
+        intgrad.load_model(head(lambda: nn.Conv2d(3, 4, 3)), **facts)
+
+
+def test_a_class_is_no_model():
+    with pytest.raises(TypeError, match="source is a class, ViT: pass an instance"):
+        intgrad.load_model(ViT, **KIND)
 
 
 def test_input_size_is_doubted_where_it_may_be_wrong():
