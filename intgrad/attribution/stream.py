@@ -17,6 +17,7 @@ from .._core import ModelError
 from .._optional import ProgressBar
 from ..images.arrays import Float32Array
 from ..models.model import Model, squeeze
+from ..models.targets import is_target
 from .baselines import make_baselines
 from .call import check_seed, compute
 from .info import make_infos
@@ -80,7 +81,7 @@ def iter_integrated_gradients(
     chosen = complete(iter_integrated_gradients, options)
     plan = Plan.check(model, chosen, return_info=True)
     check_many(images)
-    if isinstance(targets, Sized) and not isinstance(targets, str):
+    if isinstance(targets, Sized) and not is_target(targets):
         count = len(images) if isinstance(images, Sized) else None
         if count not in (None, len(targets)):
             raise ValueError(f"targets must be one for each of {count} images, got {len(targets)}")
@@ -229,7 +230,7 @@ def _raise_numbered(error: Exception, number: int) -> NoReturn:
 
 def _pair(images: Iterable[Any], targets: Any) -> Iterator[tuple[Any, Any]]:
     """Yield each image with its target, or None."""
-    if isinstance(targets, str) or not isinstance(targets, Iterable):
+    if not isinstance(targets, Iterable) or (isinstance(targets, Sized) and is_target(targets)):
         return zip(images, itertools.repeat(targets))
     return _zip_targets(images, iter(targets))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -83,7 +84,10 @@ def to_real_array(
     except (RuntimeError, BufferError) as error:
         raise TypeError(f"{name} cannot be read as an array: {error}") from None
     if array.dtype.kind not in kinds:
-        raise TypeError(f"{name} must be {expected}, got dtype {array.dtype}")
+        origin = "" if isinstance(value, np.ndarray) else f" of {type(value).__name__}"
+        is_path = isinstance(value, str | os.PathLike)
+        advice = ": intgrad.load_image(path) reads a file" if is_path else ""
+        raise TypeError(f"{name} must be {expected}, got dtype {array.dtype}{origin}{advice}")
     return array
 
 

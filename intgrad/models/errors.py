@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 RAISED = re.compile(r"\s*[\w.]*(Error|Exception): ")
+ADVICE = ". Remove calls to Python functions before export"  # of torch's, to whoever traces
 MISSING = re.compile(r"missing \d+ required (positional|keyword-only) argument")
 FUSED = re.compile(r"derivative for aten::\w*(multi_head_attention|transformer_encoder)")
 
@@ -14,7 +15,7 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     raised = [line for line in lines if RAISED.match(line)]
     line = (raised[-1:] or lines or [type(error).__name__])[0]
-    return line + _remedy(str(error))
+    return line.partition(ADVICE)[0] + _remedy(str(error))
 
 
 def _remedy(text: str) -> str:

@@ -52,27 +52,75 @@ class Reads:
 
 @contextmanager
 def watching(module: Any) -> Iterator[Reads]:
-    """Note the operators that hand out values while the block runs a module."""
+    """Note the operators that hand out values while the block runs a module.
+
+    Those of parameters and buffers do not count, which are the same for every picture.
+    """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    seen = Reads()
+    seen, constants = Reads(), _Constants(module)
     is_graph = isinstance(module, torch.jit.ScriptModule)
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
+            result = operator(*args, **(kwargs or {}))
+            if constants.follow((args, kwargs), result):
+                return result
             if operator.overloadpacket.__name__ in OPERATORS:
                 if is_graph or _is_in_graph(sys._getframe(1)):
                     seen.graph_values |= args[0].dtype != torch.int64
                 else:
                     seen.values = True
             seen.sizes |= torch.Tag.dynamic_output_shape in operator.tags and _selects(args)
-            return operator(*args, **(kwargs or {}))
+            return result
 
     with Watch():  # type: ignore[no-untyped-call]
         yield seen
+
+
+class _Constants:
+    """The memory of parameters, buffers and of what is made of nothing else, whatever the pixels.
+
+    Memory and not tensors, because a view of a buffer may be written to.
+    """
+
+    def __init__(self, module: Any) -> None:
+        # By address; the memory is held, or it could be another's later.
+        self._known: dict[int | None, Any] = {}
+        self._add([*module.parameters(), *module.buffers()])
+
+    def follow(self, arguments: Any, result: Any) -> bool:
+        """Learn of what an operator made; say whether it is constant."""
+        is_constant = all(_address(each) in self._known for each in _tensors(arguments))
+        if is_constant:
+            self._add(_tensors(result))
+        else:
+            for each in _tensors(result):
+                self._known.pop(_address(each), None)
+        return is_constant
+
+    def _add(self, tensors: Iterable[Any]) -> None:
+        for each in tensors:
+            if (address := _address(each)) is not None:
+                self._known[address] = each.untyped_storage()
+
+
+def _tensors(values: Any) -> list[Any]:
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    return [each for each in tree_leaves(values) if isinstance(each, torch.Tensor)]
+
+
+def _address(tensor: Any) -> int | None:
+    """Return which memory is a tensor's; None of one that has none, such as a sparse one."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except NotImplementedError:
+        return None
 
 
 def _is_in_graph(frame: FrameType | None) -> bool:

@@ -38,7 +38,7 @@ def resolve_targets(
     ValueError
         If a label is unknown or ambiguous, or the number of targets is not that of the images.
     """
-    if _is_target(targets):
+    if is_target(targets):
         index = _class_index(targets, labels, num_classes)
         return np.full((image_count, 1), index, np.int64), False
     rows = _to_list(targets)
@@ -48,7 +48,7 @@ def resolve_targets(
             f"targets must be one class for all, or one entry for each of the {image_count}"
             f" image{'s' * (image_count != 1)}, got {len(rows)} entries: {targets!r}{several}"
         )
-    nested = [not _is_target(row) for row in rows]
+    nested = [not is_target(row) for row in rows]
     lists = [_to_list(row) if many else [row] for row, many in zip(rows, nested, strict=True)]
     if any(nested) != all(nested) or len({len(row) for row in lists}) != 1 or not lists[0]:
         raise ValueError(
@@ -58,7 +58,8 @@ def resolve_targets(
     return np.array(indices, np.int64), any(nested)
 
 
-def _is_target(value: Any) -> bool:
+def is_target(value: Any) -> bool:
+    """Say whether a value stands for one class, and is no list of them."""
     if isinstance(value, str) or not hasattr(value, "__len__"):
         return True
     return getattr(value, "ndim", None) == 0

@@ -27,11 +27,13 @@ def is_module(source: Any) -> bool:
 def quiet_torch() -> Iterator[None]:
     """Keep to ourselves what torch says of its own `torch.jit`, and of numbers made of pixels.
 
-    From 2.13 on it deprecates the first in Python, and archives are made with it; of the second
-    load_model says more, and torch says it once a process.
+    From 2.13 on it deprecates the first in Python, and archives are made with it, and parts of its
+    own exported programs, when they are copied. Of the second load_model says more, and torch says
+    it once a process.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True to a scalar")
+        warnings.filterwarnings("ignore", ".*treespec", FutureWarning)
         for category in (DeprecationWarning, FutureWarning):
             warnings.filterwarnings("ignore", r".*torch\.jit", category)
         yield

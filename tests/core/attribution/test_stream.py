@@ -138,6 +138,14 @@ def test_a_model_that_fails_at_an_image_names_it():
     assert len(found) == 5
 
 
+@pytest.mark.parametrize("target", [np.int64(1), np.array(1)], ids=repr)
+def test_one_target_for_all(target):
+    for (found, _), (expected, _) in zip(
+        iterate(IMAGES[:2], target), iterate(IMAGES[:2], 1), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("targets", "error", "text"),
     [

@@ -102,6 +102,11 @@ def test_pixels_are_not_warned_of(dtype):
         ANY.predict(image.astype(dtype))
 
 
+def test_a_path_is_no_image():
+    with pytest.raises(TypeError, match=r"got dtype <U7 of str: intgrad\.load_image\(path\)"):
+        ANY.predict("cat.jpg")
+
+
 def test_a_mask_of_integers_is_a_dark_picture():
     ANY.predict((PHOTOGRAPH > 99).astype(np.int64))
 

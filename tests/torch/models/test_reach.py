@@ -344,6 +344,39 @@ def test_branches_of_a_script_do_not_see_a_batch():
     assert np.linalg.norm(maps - truth) < 1e-4 * np.linalg.norm(truth)
 
 
+NUMBERS = {
+    "item": lambda s, z: s.l((z * s.scale.item()).flatten(1)),
+    "branch": lambda s, z: s.l((z * 2 if s.scale > 0 else z).flatten(1)),
+    "derived": lambda s, z: s.l((z * float(torch.sqrt(s.scale + 1)[None].max())).flatten(1)),
+    "count": lambda s, z: s.l((z * len(torch.unique(s.order))).flatten(1)),
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=str)
+def test_numbers_of_parameters_are_traced(number):
+    """They are no pixels, and the same for every picture."""
+    module = edited(NUMBERS[number])
+    module.scale = nn.Parameter(torch.tensor(2.0))
+    module.register_buffer("order", torch.arange(3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = intgrad.load_model(module, **KIND)
+    assert type(model._handle).__name__ == "PyCapsule"
+    check(module, source=model, dtype=torch.float32)
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor", "ignore:.*one image at a time")
+def test_numbers_of_buffers_that_hold_pixels():
+    def forward(s, x):
+        s.last[:] = x.detach().amax((2, 3))[0]
+        return s.l((x / float(s.last.max())).flatten(1))
+
+    module = edited(forward)
+    module.register_buffer("last", torch.zeros(3))
+    with pytest.warns(UserWarning, match=SLOW):
+        check(module, dtype=torch.float32)
+
+
 SELECTIONS = {
     "mask": lambda s, z: s.l(torch.zeros_like(z).masked_scatter(z > 5, z[z > 5]).flatten(1)),
     "indices": lambda s, z: s.l(z.flatten(1)[:, s.order]),
@@ -485,6 +518,36 @@ def test_tensor_hooks():
     module[1].register_forward_hook(hook)
     with pytest.warns(UserWarning, match=SLOW):
         check(module)
+
+
+HOOKS = {
+    "forward": lambda m: m.register_forward_hook(lambda _, i, o: o * 2),
+    "forward-kwargs": lambda m: m.register_forward_hook(lambda _, i, k, o: o * 2, with_kwargs=True),
+    "forward-pre": lambda m: m.register_forward_pre_hook(lambda _, i: (i[0] * 2,)),
+    "backward": lambda m: m.register_full_backward_hook(lambda _, i, o: (i[0].clamp(min=0),)),
+    "backward-pre": lambda m: m.register_full_backward_pre_hook(lambda _, o: (o[0].clamp(min=0),)),
+    "numpy": lambda m: m.register_forward_hook(lambda _, i, o: o * float(o.detach().numpy().max())),
+    "global-forward": lambda m: nn.modules.module.register_module_forward_hook(
+        lambda part, i, o: o * 2 if isinstance(part, nn.ReLU) else None
+    ),
+    "global-backward": lambda m: nn.modules.module.register_module_full_backward_hook(
+        lambda part, i, o: (i[0].clamp(min=0),) if isinstance(part, nn.ReLU) else None
+    ),
+}
+
+
+@pytest.mark.filterwarnings(
+    f"ignore:.*{SLOW}:UserWarning", "ignore:.*one image at a time:UserWarning"
+)
+@pytest.mark.parametrize("hook", HOOKS, ids=str)
+def test_hooks(hook):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 3))
+    handle = HOOKS[hook](module[1])
+    try:
+        check(module, dtype=torch.float32)
+    finally:
+        handle.remove()
 
 
 # ---- Numbers -------------------------------------------------------------------------------------
