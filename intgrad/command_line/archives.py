@@ -48,7 +48,10 @@ def read_labels(text: str | None) -> list[str] | None:
     if text is None:
         return None
     if os.path.isfile(text):
-        return Path(text).read_text(encoding="utf-8").splitlines()
+        try:
+            return Path(text).read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"--labels {text!r} is no text in UTF-8: {error}") from None
     return [label.strip() for label in text.split(",")]
 
 

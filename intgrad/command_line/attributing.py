@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ..images.arrays import Float32Array
 from ..models.model import Model
 from .finding import Source
 from .photographs import Photograph, read_ahead
+from .telling import describe, is_terminal
 
 Top = list[tuple[str, int, float]]
 
@@ -52,7 +52,9 @@ class Failure:
         """Make it of what was raised."""
         if isinstance(error, FileNotFoundError):
             return cls(source, "there is no such file")
-        return cls(source, str(error) or type(error).__name__)
+        if isinstance(error, OSError) and error.strerror:
+            return cls(source, error.strerror)
+        return cls(source, describe(error))
 
 
 class Attributing:
@@ -94,7 +96,7 @@ class Attributing:
             What is no photograph's fault: a wrong option, or memory that is short, for all are as
             large to the model.
         """
-        one_by_one = len(sources) == 1 and sys.stderr.isatty()  # else `Telling` has a bar
+        one_by_one = len(sources) == 1 and is_terminal()  # else `Telling` has a bar
         tasks = self._read(sources)
         while True:
             feed = _Feed(tasks, len(sources))

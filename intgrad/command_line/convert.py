@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .._optional import require
 from .archives import add_labels_option, read_labels
+from .telling import say
 
 IMAGENET = "imagenet"
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
         preprocess=options.preprocess and tuple(options.preprocess),
     )
     size = " x ".join(map(str, metadata["input_size"]))
-    print(f"{options.out}: Xception, {size} pixels -> {metadata['scores']}")
+    say(f"{options.out}: Xception, {size} pixels -> {metadata['scores']}")
 
 
 def _check_weights(file: Path | None) -> Path | None:

@@ -7,8 +7,9 @@ The files of this room that it needs, in the order in which a photograph meets t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
-import sys
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from . import archives
 from .attributing import Attributing, Failure
 from .finding import Found, find
 from .results import Results
-from .telling import Telling, say
+from .telling import Telling, is_terminal, printable, say
 from .writing import Writing
 
 EXPLAIN_EXAMPLES = """examples:
@@ -88,12 +89,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _parse_baseline(text: str) -> str | float:
     if text in NAMES:
         return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a number nor one of {', '.join(NAMES)}"
-        ) from None
+    with contextlib.suppress(ValueError):
+        value = float(text)
+        if math.isfinite(value):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor one of {', '.join(NAMES)}")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,7 +105,10 @@ def run(options: argparse.Namespace) -> int:
         What concerns all photographs, such as a folder that cannot be written to. What concerns
         one is told at the end, when the others are done.
     """
-    for module, package in (("PIL", "pillow"), ("matplotlib", "matplotlib")):
+    needed = [("PIL", "pillow"), ("matplotlib", "matplotlib")]
+    if is_terminal():
+        needed.append(("tqdm", "tqdm"))
+    for module, package in needed:
         require(module, package, "explain")
     # It is told of each photograph, by its name.
     warnings.filterwarnings("ignore", ".* equal the .* baseline and get nothing", UserWarning)
@@ -114,11 +117,11 @@ def run(options: argparse.Namespace) -> int:
     model = archives.load(options.model, options)
     _check_channels(model)
     target = _parse_target(options.target, model)
-    with Results(options.out, _request(options, target), found.sources.values()) as results:
-        sources = [source for source in found.sources.values() if not results.made(source)]
+    sources = list(found.sources.values())
+    with Results(options.out, _request(options, target), sources) as results:
         todo = [source for source in sources if not results.has(source)]
         if len(todo) < len(sources):
-            print(f"{len(sources) - len(todo)} of {len(sources)} were explained before")
+            say(f"{len(sources) - len(todo)} of {len(sources)} were explained before")
         with (
             Telling(len(todo)) as telling,
             Writing(results, telling, model, options.model.name) as writing,
@@ -165,16 +168,16 @@ def _request(options: argparse.Namespace, target: int | None) -> dict[str, Any]:
 
 def _tell_passed_over(found: Found) -> None:
     for advice, paths in found.skipped.items():
-        names = ", ".join(path.name for path in paths[:3])
+        names = ", ".join(printable(path.name) for path in paths[:3])
         more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
         files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-        say(f"intgrad: {files} skipped: {names}{more} ({advice})", sys.stderr)
+        say(f"intgrad: {files} skipped: {names}{more} ({advice})", error=True)
     for folder, reason in found.unreadable.items():
-        say(f"intgrad: the folder {folder} cannot be read: {reason}", sys.stderr)
+        say(f"intgrad: the folder {printable(str(folder))} cannot be read: {reason}", error=True)
 
 
 def _tell_failures(failures: list[Failure], tried: int) -> None:
     for failure in failures:
-        say(f"intgrad: {failure.source.path}: {failure.reason}", sys.stderr)
+        say(f"intgrad: {printable(str(failure.source.path))}: {failure.reason}", error=True)
     if failures:
-        say(f"intgrad: {len(failures)} of {tried} failed", sys.stderr)
+        say(f"intgrad: {len(failures)} of {tried} failed", error=True)

@@ -14,9 +14,12 @@ from typing import Any
 
 from .._optional import require
 from ..images.reading import ADVICE, SUFFIXES
+from .records import drawn_in
 
 PLUGINS = {"HEIF": "pillow_heif", "AVIF": "pillow_avif"}
 """What `decode` imports to read a kind of file that Pillow does not know by itself."""
+DRAWN, LOST = "drawn by intgrad explain", "links that lead to no file"
+"""Why files are passed over."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Found:
     sources : dict of str to Source
         By their real paths.
     skipped : dict of str to list of Path
-        Pictures in folders that Pillow cannot read, by what would help.
+        By the reason, or by what would help: pictures in folders that Pillow cannot read, links
+        that lead nowhere, and results that were named as photographs.
     unreadable : dict of Path to str
         Folders that cannot be listed, and why.
     """
@@ -45,43 +49,82 @@ class Found:
     sources: dict[str, Source] = field(default_factory=dict)
     skipped: dict[str, list[Path]] = field(default_factory=dict)
     unreadable: dict[Path, str] = field(default_factory=dict)
+    _drawn: dict[Path, set[str]] = field(default_factory=dict)
 
-    def add(self, path: Path, name: str) -> None:
-        """Add a file, unless it is there."""
+    def add(self, path: Path, name: str) -> bool:
+        """Add a file, unless it is there; return False for a picture of an earlier run's."""
         real = os.path.realpath(path)
+        if any(real in self._drawn_in(folder) for folder in Path(real).parents):
+            return False
         self.sources.setdefault(real, Source(path, name, real))
+        return True
+
+    def add_named(self, path: Path) -> None:
+        """Add a file that was asked for by its name, and note it if it is passed over."""
+        if not self.add(path, path.stem):
+            self.skip(DRAWN, path)
+
+    def skip(self, reason: str, path: Path) -> None:
+        """Note that a file is passed over."""
+        self.skipped.setdefault(reason, []).append(path)
+
+    def _drawn_in(self, folder: Path) -> set[str]:
+        if folder not in self._drawn:
+            self._drawn[folder] = drawn_in(folder)
+        return self._drawn[folder]
 
 
 def find(arguments: Sequence[str]) -> Found:
     """Return what files, folders and patterns stand for, each file once.
 
     A folder stands for all that Pillow can decode by its suffix, in its subfolders and in linked
-    ones too, but not for what is hidden; results are named after the path below it. A file that
-    does not exist is found out when it is read.
+    ones too, but not for what is hidden or was drawn by earlier runs; results are named after the
+    path below it. A file that does not exist is found out when it is read.
 
     Raises
     ------
     ValueError
-        If a folder or a pattern stands for nothing.
+        If a folder or a pattern stands for nothing, or an argument is empty.
     """
     found = Found()
     for argument in arguments:
+        if not argument:  # which `Path` takes for the folder one is in
+            raise ValueError("'' names no photograph: is a variable of the shell empty?")
         path = Path(argument)
         if os.path.isdir(path):
             _add_folder(found, path)
         elif not os.path.lexists(path) and glob.has_magic(argument):
-            for match in _matches(argument):
-                found.add(Path(match), Path(match).stem)
+            _add_matches(found, argument)
         else:
-            found.add(path, path.stem)
+            found.add_named(path)
     return found
 
 
-def _matches(pattern: str) -> list[str]:
-    matches = sorted(each for each in glob.glob(pattern, recursive=True) if os.path.isfile(each))
+# ---- Patterns ------------------------------------------------------------------------------------
+
+
+def _add_matches(found: Found, pattern: str) -> None:
+    matches = sorted(each for each in _match(pattern, found.unreadable) if os.path.isfile(each))
     if not matches:
         raise ValueError(f"no file matches {pattern!r}")
-    return matches
+    for match in matches:
+        found.add_named(Path(match))
+
+
+def _match(pattern: str, unreadable: dict[Path, str]) -> set[str]:
+    """Return what `glob.glob` does, whose `**` however goes round and round where links do."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        return set(glob.glob(pattern))
+    at = parts.index("**")
+    start = os.sep.join(parts[:at]) or (os.sep if pattern.startswith(os.sep) else os.curdir)
+    rest = os.sep.join(parts[at + 1 :]) or "*"
+    return {
+        match
+        for top in glob.glob(start)
+        for folder, _ in _walk(Path(top), unreadable)
+        for match in _match(os.path.join(glob.escape(str(folder)), rest), unreadable)
+    }
 
 
 # ---- Folders -------------------------------------------------------------------------------------
@@ -91,14 +134,20 @@ def _add_folder(found: Found, folder: Path) -> None:
     decodable = _decodable_suffixes()
     others: Counter[str] = Counter()
     taken = 0
-    for path in sorted(_walk(folder, found.unreadable)):
+    for path in sorted(path for _, paths in _walk(folder, found.unreadable) for path in paths):
         suffix = path.suffix.lower()
         kind = SUFFIXES.get(suffix, "")
-        if suffix in decodable:
-            found.add(path, str(path.relative_to(folder).with_suffix("")))
-            taken += 1
+        if not os.path.isfile(path):
+            if path.is_symlink() and suffix in decodable:
+                found.skip(LOST, path)
+                others[f"{path.suffix} ({LOST})"] += 1
+        elif suffix in decodable:
+            if found.add(path, str(path.relative_to(folder).with_suffix(""))):
+                taken += 1
+            else:
+                others[f"{path.suffix} ({DRAWN})"] += 1
         elif kind:
-            found.skipped.setdefault(ADVICE[kind], []).append(path)
+            found.skip(ADVICE[kind], path)
             others[f"{path.suffix} ({ADVICE[kind]})"] += 1
         else:
             others[path.suffix or "without a suffix"] += 1
@@ -117,8 +166,8 @@ def _list(others: Counter[str]) -> str:
     return f"it holds {', '.join(named)}" + (f" and {more} other files" if more else "")
 
 
-def _walk(folder: Path, unreadable: dict[Path, str]) -> Iterator[Path]:
-    """Yield the files below a folder that are not hidden, each real folder once.
+def _walk(folder: Path, unreadable: dict[Path, str]) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield a folder and those below it, each once, and what each holds but folders and the hidden.
 
     Links are followed after everything else, so that what is reached both ways has the name that it
     has without them.
@@ -135,12 +184,15 @@ def _walk(folder: Path, unreadable: dict[Path, str]) -> Iterator[Path]:
         except OSError as error:
             unreadable[current] = error.strerror or str(error)
             continue
-        for name in names:
-            path = current / name
-            if os.path.isfile(path):
-                yield path
-            elif os.path.isdir(path):
-                (waiting.append if path.is_symlink() else waiting.appendleft)(path)
+        others = []
+        for path in (current / name for name in names):
+            if not os.path.isdir(path):
+                others.append(path)
+            elif path.is_symlink():
+                waiting.append(path)
+            else:
+                waiting.appendleft(path)
+        yield current, others
 
 
 def _decodable_suffixes() -> set[str]:

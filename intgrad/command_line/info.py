@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from . import archives
+from .telling import say
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command; what it raises, `main` tells."""
     metadata = archives.read_metadata(options.model)
     if metadata is None:
-        print(
+        say(
             f"{options.model}: a TorchScript archive without intgrad.json, which does not say how"
             " it is used: give --preprocess, --size and --scores to intgrad explain (preprocess,"
             f" input_size and scores to intgrad.load_model), {archives.ADVICE}"
@@ -30,7 +32,17 @@ def run(options: argparse.Namespace) -> None:
     if labels and len(labels) > 10:
         metadata["labels"] = [*labels[:5], f"... {len(labels) - 6} more ...", labels[-1]]
     metadata["preprocess"] = describe_preprocessing(metadata.get("preprocess"))
-    print(json.dumps(metadata, indent=2, ensure_ascii=False))
+    print(_to_json(metadata))
+
+
+def _to_json(metadata: dict[str, Any]) -> str:
+    """Return JSON that can be printed, with escapes for letters only where they cannot."""
+    text = json.dumps(metadata, indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(metadata, indent=2)
+    return text
 
 
 def describe_preprocessing(affine: Any) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from .._version import __version__
 from . import convert, explain, info
+from .telling import describe, say
 
 EXAMPLES = """examples:
   intgrad convert imagenet xception.pt          download Keras's ImageNet Xception (88 MB)
@@ -27,21 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = _warn
             return options.run(options) or 0
     except (OSError, ValueError, TypeError, IndexError, ImportError, MemoryError) as error:
-        print(f"intgrad: {_describe(error)}", file=sys.stderr)
+        say(f"intgrad: {describe(error)}", error=True)
         return 1
     except KeyboardInterrupt:
-        print("intgrad: interrupted", file=sys.stderr)
+        say("intgrad: interrupted", error=True)
         return 130
 
 
 def _warn(message: Warning | str, *where: Any, **line: Any) -> None:
-    print(f"intgrad: warning: {message}", file=sys.stderr)
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"there is no file {str(error.filename)!r}"
-    return str(error) or type(error).__name__
+    say(f"intgrad: warning: {message}", error=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 from .._files import write_whole
+
+RECORDS = "explained.jsonl"
+"""What the file of those that were explained is called."""
 
 Record = dict[str, Any]
 
@@ -80,6 +84,16 @@ class Records:
         if not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{place} is no record: choose another --out")
         return dict(record)
+
+
+def drawn_in(folder: Path) -> set[str]:
+    """Return the real paths of the pictures that a folder has records of."""
+    file = folder / RECORDS
+    try:
+        records, _ = Records(file, file, ("picture",)).read()
+    except (OSError, ValueError):  # it is not ours
+        return set()
+    return {os.path.realpath(folder / record["picture"]) for record in records}
 
 
 def _to_line(record: Record) -> bytes:

@@ -20,9 +20,8 @@ import numpy as np
 
 from .._files import write_whole
 from .finding import Source
-from .records import Record, Records
+from .records import RECORDS, Record, Records
 
-RECORDS = "explained.jsonl"
 FAILURES = "failed.jsonl"
 PART = ".part-"
 """What a file is called that is being written, before its suffix."""
@@ -45,8 +44,8 @@ class Results:
     Raises
     ------
     ValueError
-        If the folder holds answers to another request, or something else than records, or
-        another process writes to it.
+        If the folder is none, holds answers to another request, or something else than records,
+        or another process writes to it.
     OSError
         If the folder cannot be written to.
     """
@@ -54,10 +53,12 @@ class Results:
     def __init__(self, folder: Path, request: dict[str, Any], sources: Iterable[Source]) -> None:
         self.folder = folder
         self._request = request
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ValueError(f"{str(folder)!r} is no folder: choose another --out") from None
         self._longest_name = os.pathconf(folder, "PC_NAME_MAX")
         self._taken = {source.real for source in sources}
-        self._pictures: set[str] = set()
         part = self._part(".jsonl")
         self._records = Records(folder / RECORDS, part, ("image", "picture", "arrays"))
         self._failures = Records(folder / FAILURES, part, ("image", "reason"))
@@ -98,10 +99,6 @@ class Results:
     def has(self, source: Source) -> bool:
         """Say whether a photograph is finished."""
         return source.real in self._finished
-
-    def made(self, source: Source) -> bool:
-        """Say whether a photograph is a picture of these results, in a folder that is explained."""
-        return source.real in self._pictures
 
     def add(
         self,
@@ -156,7 +153,7 @@ class Results:
             write_whole(path, self._part(path.suffix), write)
         except OSError as error:
             if error.errno in NO_ROOM:
-                raise
+                raise OSError(error.errno, error.strerror, str(path)) from error
             self._check_writable()
             # As names that are too long for this disk, or a folder that is in the way.
             raise ValueError(f"{str(path)!r} cannot be written: {error}") from error
@@ -213,7 +210,6 @@ class Results:
             self._records.replace(finished.values())
         for record in finished.values():
             self._take(record["picture"].removesuffix(".png"))
-            self._pictures.add(os.path.realpath(self.folder / record["picture"]))
         return set(finished)
 
     def _read_failures(self) -> dict[str, Record]:

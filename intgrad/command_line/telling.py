@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from .._optional import ProgressBar, require
+from .._optional import ProgressBar
 from ..attribution.doubts import NOTABLE
 
 
@@ -25,7 +25,7 @@ class Telling:
         self._total = total
         self._done = 0
         self._started = time.monotonic()
-        self._bar = ProgressBar(total > 1 and sys.stderr.isatty(), "photograph")
+        self._bar = ProgressBar(total > 1 and is_terminal(), "photograph")
 
     def __enter__(self) -> Telling:
         """Return itself."""
@@ -85,7 +85,7 @@ def summarise(record: dict[str, Any]) -> str:
     """Say in a line, or two, what became of a photograph."""
     line = (
         f"{_name(record)}: {_top(record)}; {record['label']} explained, error {_error(record)}:"
-        f" {record['picture']}"
+        f" {printable(record['picture'])}"
     )
     return line if note(record) is None else f"{line}\n  note: {note(record)}"
 
@@ -97,13 +97,13 @@ def report(record: dict[str, Any], summary: str) -> str:
         *summary.split("\n"),
         f"time: {record['seconds']:.1f} s for {record['evaluations']} gradients on"
         f" {record['device']}",
-        f"picture: {record['picture']}, arrays: {record['arrays']}",
+        f"picture: {printable(record['picture'])}, arrays: {printable(record['arrays'])}",
     ]
     return "\n  ".join(lines)
 
 
 def _name(record: dict[str, Any]) -> str:
-    return Path(record["image"]).name
+    return printable(Path(record["image"]).name)
 
 
 def _top(record: dict[str, Any]) -> str:
@@ -117,16 +117,34 @@ def _error(record: dict[str, Any]) -> str:
 # ---- Printing ------------------------------------------------------------------------------------
 
 
-def say(text: str, file: TextIO | None = None) -> None:
-    """Print, above the progress bar where there is one; to stdout if `file` is None."""
-    stream = sys.stdout if file is None else file
+def say(text: str, *, error: bool = False) -> None:
+    """Print to stdout or stderr, above the progress bar where there is one."""
+    stream: TextIO | None = sys.stderr if error else sys.stdout
+    if stream is None:  # it was closed before Python started
+        return
     encoding = stream.encoding or "utf-8"
     text = "\n".join(map(printable, text.split("\n")))
     text = text.encode(encoding, "backslashreplace").decode(encoding)
-    if sys.stderr.isatty():
-        require("tqdm.auto", "tqdm", "the progress bar").tqdm.write(text, file=stream)
+    if is_terminal() and "tqdm.auto" in sys.modules:
+        sys.modules["tqdm.auto"].tqdm.write(text, file=stream)
     else:
         print(text, file=stream, flush=True)
+
+
+def is_terminal() -> bool:
+    """Say whether somebody looks on, for whom a bar is drawn."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def describe(error: BaseException) -> str:
+    """Say what was raised, in words."""
+    if isinstance(error, OSError) and error.strerror:
+        if error.filename is None:
+            return error.strerror
+        name = repr(str(error.filename))
+        missing = isinstance(error, FileNotFoundError)
+        return f"there is no file {name}" if missing else f"{name}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def printable(text: str) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import struct
-from typing import Any
+from typing import IO, Any
 
 from .._optional import require
 
 ORIENTATION = 0x0112
+HEADER = b"Exif\0\0"
+HEAD = 1 << 16
+"""In so many bytes a JPEG's block begins, or is not looked for."""
 INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 """Types of a tag that hold an integer, with their formats for `struct`."""
 TURNS = {
@@ -21,6 +25,19 @@ TURNS = {
     8: "ROTATE_90",
 }
 """What turns a picture of an orientation upright, by Pillow's names."""
+
+
+def open_past_exif(file: IO[bytes]) -> Any:
+    """Open a JPEG whose EXIF block keeps Pillow from it, which looks there for the resolution."""
+    data = file.read()
+    start = data.find(HEADER, 0, HEAD)
+    if not data.startswith(b"\xff\xd8") or start < 2:
+        return None
+    end = start - 2 + int.from_bytes(data[start - 2 : start], "big")
+    renamed = data[:start] + HEADER.lower() + data[start + len(HEADER) :]
+    picture = require("PIL.Image", "pillow", "load_image").open(io.BytesIO(renamed))
+    picture.info["exif"] = data[start:end]
+    return picture
 
 
 def load_upright(picture: Any) -> Any:
@@ -59,7 +76,7 @@ def _orientation(picture: Any) -> Any:
 
 def _find_in_block(block: bytes) -> int | None:
     """Return the orientation in an EXIF block, a TIFF without pixels; None where there is none."""
-    while block.startswith(b"Exif\0\0"):
+    while block.startswith(HEADER):
         block = block[6:]
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None:

@@ -13,7 +13,7 @@ import numpy as np
 from .._optional import require
 from .arrays import Float32Array, check_size
 from .depth import RangeError, full_scales, scale
-from .orientation import load_upright
+from .orientation import load_upright, open_past_exif
 
 MAX_PIXELS = 100_000_000
 """`load_image` refuses larger pictures before it decodes them."""
@@ -123,6 +123,10 @@ def _open(file: IO[bytes], path: str) -> Any:
     try:
         return pil.open(file)
     except pil.UnidentifiedImageError:
+        file.seek(0)
+        picture = open_past_exif(file)
+        if picture is not None:
+            return picture
         if _guess_kind(file, path) is None:
             raise
     with contextlib.suppress(ImportError):

@@ -1,5 +1,7 @@
 """Which files stand for photographs."""
 
+import glob
+import json
 import os
 import sys
 
@@ -72,7 +74,15 @@ def test_linked_folders_are_followed_once(tmp_path):
         ("mix/lost.jpg", "nowhere.jpg"),
     ):
         (tmp_path / link).symlink_to(target)
-    assert sorted(names(find([str(tmp_path / "mix")]))) == ["a", "again/below/c", "real/b"]
+    found = find([str(tmp_path / "mix")])
+    assert sorted(names(found)) == ["a", "again/below/c", "real/b"]
+    ((reason, paths),) = found.skipped.items()
+    assert reason == "links that lead to no file"
+    assert sorted(path.name for path in paths) == ["loop.jpg", "lost.jpg"]
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/lost.jpg").symlink_to("nowhere.jpg")
+    with pytest.raises(ValueError, match=r"it holds 1 \.jpg \(links that lead to no file\)$"):
+        find([str(tmp_path / "links")])
 
 
 def test_a_linked_photograph_is_found_once(tmp_path):
@@ -154,6 +164,62 @@ def test_names_that_look_like_patterns(tmp_path):
     assert names(found) == ["a[1]", "b"]
     with pytest.raises(ValueError, match="no file matches"):
         find([str(tmp_path / "*.webp")])
+
+
+PATTERNS = ["**", "**/*.jpg", "*/**/*.jpg", "**/b/*", "**/b/**/*.jpg", "**/**/c.*", "a/**", "?/*"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("place", ["relative", "absolute", "dotted"])
+def test_patterns_are_those_of_glob(pattern, place, tmp_path, monkeypatch):
+    for name in ("1.jpg", "a/2.jpg", "a/b/3.jpg", "a/b/c/4.jpg", "b/c.png", "b/[x]/5.jpg"):
+        write(tmp_path / name)
+    write(tmp_path / "a/.hidden/6.jpg")
+    monkeypatch.chdir(tmp_path)
+    pattern = {"relative": "", "absolute": f"{tmp_path}/", "dotted": "./"}[place] + pattern
+    expected = {each for each in glob.glob(pattern, recursive=True) if os.path.isfile(each)}
+    assert {*find([pattern]).sources} == {*map(os.path.realpath, expected)} != set()
+
+
+def test_patterns_follow_links_once(tmp_path):
+    """By each of two links to itself a folder has twice as many folders a level further down."""
+    write(tmp_path / "in/a.jpg")
+    write(tmp_path / "elsewhere/b.jpg")
+    for link, target in (("self", "."), ("up", "../in"), ("far", "../elsewhere")):
+        (tmp_path / "in" / link).symlink_to(target)
+    for pattern in ("**/*.jpg", "**", "**/**/*.jpg"):
+        assert sorted(names(find([str(tmp_path / "in" / pattern)]))) == ["a", "b"]
+    assert names(find([str(tmp_path / "in/**/far/*")])) == ["b"]
+
+
+def test_nothing_is_no_photograph():
+    with pytest.raises(ValueError, match="'' names no photograph: is a variable of the shell"):
+        find(["a.jpg", ""])
+
+
+def test_what_earlier_runs_drew_is_no_photograph(tmp_path):
+    """Whatever folder it lies in, and however it is named."""
+    for name in ("a.jpg", "a.png", "out/a.png", "out/below/b.png", "out/mine.png"):
+        write(tmp_path / name)
+    drawn = ["a.png", "below/b.png", "lost.png"]
+    lines = [json.dumps({"picture": name, "request": {}}) for name in drawn]
+    (tmp_path / "out/explained.jsonl").write_text("\n".join(lines) + '\n{"pic')
+    found = find([str(tmp_path)])
+    assert names(found) == ["a", "a", "out/mine"]
+    assert not found.skipped
+    found = find([str(tmp_path / "out/below/*"), str(tmp_path / "out/a.png"), "b.jpg"])
+    assert names(found) == ["b"]
+    ((reason, paths),) = found.skipped.items()
+    assert (reason, len(paths)) == ("drawn by intgrad explain", 2)
+    with pytest.raises(ValueError, match=r"it holds 1 \.png \(drawn by intgrad explain\)$"):
+        find([str(tmp_path / "out/below")])
+
+
+@pytest.mark.parametrize("text", ["my notes\n", '{"picture": 3, "request": 1}\n', "[]\n", "\xff\n"])
+def test_records_that_are_not_ours(text, tmp_path):
+    write(tmp_path / "a.png")
+    (tmp_path / "explained.jsonl").write_text(text)
+    assert names(find([str(tmp_path)])) == ["a"]
 
 
 @pytest.mark.parametrize("name", ["n" * 300 + ".jpg", "none/x.jpg", "caf\udce9.jpg"])

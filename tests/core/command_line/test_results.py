@@ -148,8 +148,15 @@ def test_a_disk_that_takes_nothing_more(code, tmp_path, monkeypatch):
 
     with open_folder(tmp_path) as results:
         monkeypatch.setattr(module, "write_whole", fail)
-        with pytest.raises(OSError, match=os.strerror(code)):
+        with pytest.raises(OSError, match=os.strerror(code)) as raised:
             add(results, "a.jpg")
+    assert raised.value.filename == str(tmp_path / "a.npz")
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ValueError, match="out' is no folder: choose another --out"):
+        open_folder(tmp_path / "out")
 
 
 def test_a_folder_that_is_lost_on_the_way(tmp_path):

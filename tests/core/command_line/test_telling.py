@@ -6,7 +6,15 @@ import sys
 import pytest
 
 from intgrad.command_line import telling
-from intgrad.command_line.telling import Telling, duration, note, report, say, summarise
+from intgrad.command_line.telling import (
+    Telling,
+    describe,
+    duration,
+    note,
+    report,
+    say,
+    summarise,
+)
 
 RECORD = {
     "image": "/photos/espresso.jpg",
@@ -79,6 +87,39 @@ def test_whatever_a_file_is_called_can_be_printed(encoding, monkeypatch):
     printed = stream.buffer.getvalue().decode(encoding)
     assert printed.startswith(r"caf\udce9.jpg \x1b[31m ")
     assert printed.endswith("\nnext\n")
+
+
+def test_a_name_takes_one_line():
+    record = {**RECORD, "image": "/a\nb.jpg", "picture": "a\nb.png", "arrays": "a\nb.npz"}
+    assert summarise(record).startswith(r"a\nb.jpg: ")
+    assert "\n" not in summarise(record)
+    assert report(record, "").split("\n")[-1] == r"  picture: a\nb.png, arrays: a\nb.npz"
+
+
+@pytest.mark.parametrize("error", [True, False])
+def test_a_stream_that_was_closed(error, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr" if error else "stdout", None)
+    say("anything", error=error)
+    with Telling(2) as told:
+        told.tell(RECORD)
+    text = capsys.readouterr()
+    assert "anything" not in text.out + text.err
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.pt"), "there is no file 'a.pt'"),
+        (IsADirectoryError(21, "Is a directory", "a"), "'a': Is a directory"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("encoder error -2"), "encoder error -2"),
+        (ValueError("steps must be"), "steps must be"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=repr,
+)
+def test_errors_in_words(error, text):
+    assert describe(error) == text
 
 
 def test_a_bar_on_a_terminal_counts_failures_too(monkeypatch, capsys):

@@ -342,6 +342,9 @@ ODD_TAGS = {
     "unit is text": (0x128, 2, 4, b"abc\0"),
     "positioning is a double": (0x213, 12, 1, b"\x08\0\0\0"),
     "resolution is text": (0x11A, 2, 4, b"abc\0"),
+    "resolution is a byte": (0x11A, 1, 1, b"\x26\0\0\0"),
+    "resolution is nothing": (0x11A, 2, 1, b"\0\0\0\0"),
+    "resolution is undefined": (0x11A, 7, 1, b"\x26\0\0\0"),
     "artist lies beyond the end": (0x13B, 2, 99, b"\xff\xff\0\0"),
     "description lies beyond the end": (0x10E, 2, 99, b"\xff\xff\0\0"),
     "description has a huge count": (0x10E, 12, 0xFFFFFFFF, b"\x08\0\0\0"),
@@ -355,7 +358,8 @@ ODD_TAGS = {
 @pytest.mark.parametrize("tag", ODD_TAGS)
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.webp"])
 def test_a_photograph_is_turned_whatever_its_other_tags_hold(tmp_path, tag, name):
-    exif = block(6, ODD_TAGS[tag])
+    unit = (0x128, 3, 1, b"\x02\0\0\0")  # without one Pillow asks for no resolution
+    exif = block(6, ODD_TAGS[tag], *([unit] if ODD_TAGS[tag][0] == 0x11A else []))
     path = save(tmp_path, RGB, name=name, exif=exif, **FORMATS[name])
     np.testing.assert_allclose(
         intgrad.load_image(path), UPRIGHT[6], atol=60 if name == "x.jpg" else 0

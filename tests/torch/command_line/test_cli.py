@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_labels_from_a_file(demo_wheel, tmp_path, capsys):
         (["convert", "none.keras", "out.pt"], "there is no file"),
         (["explain", "a.jpg", "--model", "none.pt"], "there is no file 'none.pt'"),
         (["info", __file__], "no TorchScript archive"),
+        (["info", str(Path(__file__).parent)], "command_line': Is a directory"),
         (["convert", __file__, "out.pt"], "test_cli.py"),
     ],
 )
@@ -229,6 +231,36 @@ def test_an_archive_is_not_contradicted(said, text, tmp_path, capsys):
     error = capsys.readouterr().err
     assert text in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_labels_in_a_file_of_whatever_editor(encoding, tmp_path):
+    file = tmp_path / "labels.txt"
+    file.write_bytes("é\r\nb\r\nc\r\nd\r\ne".encode(encoding))
+    said = [*flatten(SAID), "--labels", str(file), "--target", "é"]
+    assert explain_plain(tmp_path, *said) == 0
+    assert json.loads((tmp_path / "out/explained.jsonl").read_text())["label"] == "é"
+
+
+def test_labels_that_are_no_text(tmp_path, capsys):
+    (tmp_path / "labels.txt").write_bytes(b"caf\xe9")
+    assert explain_plain(tmp_path, *flatten(SAID), "--labels", str(tmp_path / "labels.txt")) == 1
+    assert "labels.txt' is no text in UTF-8" in capsys.readouterr().err
+
+
+def test_info_where_letters_cannot_be_printed(tmp_path):
+    labels = ["é", "日本", "caf\udce9", "d", "e"]
+    (tmp_path / "m.pt").write_bytes(archive(Smooth(), metadata={**METADATA, "labels": labels}))
+    for encoding in ("ascii", "utf-8"):
+        run = subprocess.run(
+            [sys.executable, "-m", "intgrad", "info", tmp_path / "m.pt"],
+            cwd=Path(__file__).parents[3],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert json.loads(run.stdout)["labels"] == labels
 
 
 def test_a_long_list_of_labels_is_no_file(tmp_path):

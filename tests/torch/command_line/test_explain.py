@@ -173,6 +173,18 @@ def test_results_are_not_taken_for_photographs(out, model, tmp_path, monkeypatch
     assert len(names(Path(out))) == 3
 
 
+def test_results_of_another_request_are_no_photographs_either(model, tmp_path, capsys):
+    for k in range(2):
+        save(tmp_path / f"{k}.png", k)
+    assert explain(tmp_path, model=model, out=tmp_path / "2", steps=2) == 0
+    assert explain(tmp_path, model=model, out=tmp_path / "3", steps=3) == 0
+    assert names(tmp_path / "3") == ["0", "1"]
+    capsys.readouterr()
+    assert explain(*tmp_path.glob("*/*.png"), model=model, out=tmp_path / "4", steps=2) == 0
+    assert capsys.readouterr().err.startswith("intgrad: 4 files skipped: ")
+    assert names(tmp_path / "4") == []
+
+
 def test_those_that_fail_are_told_at_the_end(model, tmp_path, capsys):
     good = [save(tmp_path / f"good-{k}.png", k) for k in range(4)]
     damaged = save(tmp_path / "damaged.png")
@@ -230,7 +242,10 @@ def test_what_concerns_all_is_said_once(options, text, model, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", ["--baseline=pink", "--score=wrong", "--rule=simpson"])
+@pytest.mark.parametrize(
+    "option",
+    ["--baseline=pink", "--baseline=nan", "--baseline=inf", "--score=wrong", "--rule=simpson"],
+)
 def test_usage_errors(option, capsys):
     with pytest.raises(SystemExit) as raised:
         cli.main(["explain", "a.png", "--model", "m.pt", option])

@@ -112,6 +112,25 @@ def test_names_on_a_terminal_that_cannot_show_them(encoding, model, tmp_path):
     assert error.count("\n") == 2
 
 
+@pytest.mark.parametrize(("closed", "status"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)])
+def test_streams_that_are_closed(closed, status, model, tmp_path):
+    for k in range(2):
+        save(tmp_path / f"photos/{k}.jpg")
+    command = f"{sys.executable} -m intgrad explain {tmp_path}/photos --model {model} --steps 2"
+    run = subprocess.run(
+        f"{command} --device cpu --out {tmp_path}/out {closed}",
+        shell=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == status
+    assert run.stdout.count("explained, error") == (2 if closed == "2>&-" else 0)
+    assert not run.stderr
+    assert pictures(tmp_path / "out") == ["0.png", "1.png"]
+
+
 def test_labels_that_no_title_takes(tmp_path):
     labels = ["$^$", "caf\udce9", "a\nb", "x_{", "$x$"]
     (tmp_path / "m.pt").write_bytes(archive(Smooth(), metadata={**METADATA, "labels": labels}))
