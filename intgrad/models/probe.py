@@ -106,7 +106,7 @@ def _check_kind(values: Float32Array, name: str, scores: str, multilabel: bool |
             f"{told}, but its scores are probabilities: for two random images they add up to"
             f" {sums}: pass scores='probabilities'"
         )
-    elif within and len(np.unique(values)) > 1:
+    elif within and values.shape[1] > 1 and len(np.unique(values)) > 1:
         return [
             f"{told}, and all its scores lie within 0 and 1: if it ends in a sigmoid, pass"
             " scores='probabilities'"
