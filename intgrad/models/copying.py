@@ -69,6 +69,16 @@ def find_dtypes(module: Any) -> list[Any]:
     return list(dict.fromkeys(each.dtype for each in weights if each.is_floating_point()))
 
 
+def is_straight(module: Any) -> bool:
+    """Say whether a module is a graph that has neither branches nor loops."""
+    import torch
+
+    if not isinstance(module, torch.jit.ScriptModule):
+        return False
+    graph: Any = module.inlined_graph  # not typed
+    return not any(graph.findAllNodes(kind) for kind in ("prim::If", "prim::Loop"))
+
+
 def move(module: Any, device: Any, dtype: Any) -> Any:
     """Move a module, its real numbers to a dtype and complex ones to complex64; None: as they are.
 

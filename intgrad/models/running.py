@@ -17,7 +17,7 @@ from .. import _core
 from .._core import ModelError
 from ..images.arrays import Float32Array
 from .channels import find_channels
-from .copying import find_dtypes
+from .copying import find_dtypes, is_straight
 from .eager import Affine, Eager
 from .errors import first_line
 from .facts import Facts
@@ -91,7 +91,12 @@ def find_kind(
 
 
 def reads_pixels(eager: Eager, kind: Kind) -> bool:
-    """Say whether a module hands values of its pixels to Python, or branches by them."""
+    """Say whether a module hands values of its pixels to Python, or branches by them.
+
+    A graph without branches and loops, as a trace is, need not run for that.
+    """
+    if is_straight(eager.module):
+        return False
     with watching(eager.module) as seen:
         eager.check_runs(kind.channels, kind.facts.input_size)
     return seen.values or seen.graph_values
