@@ -17,19 +17,22 @@ static PyObject *unless_failed(PyObject *result, ig_status status, const ig_erro
     return result;
 }
 
-PyDoc_STRVAR(callable_model_doc,
-             "callable_model(function, takes_output=False, /)\n--\n\n"
-             "A model handle over function(batch, targets) -> (scores, gradients), or\n"
-             "function(batch, targets, output).");
+PyDoc_STRVAR(
+    callable_model_doc,
+    "callable_model(function, takes_output=False, takes_many_targets=False, /)\n--\n\n"
+    "A model handle over function(batch, targets) -> (scores, gradients), or\n"
+    "function(batch, targets, output). Targets are (n,), or with takes_many_targets (n, T),\n"
+    "gradients (n, T, H, W, C) then, and T is 0 where only scores are wanted.");
 
 static PyObject *core_callable_model(PyObject *module, PyObject *args)
 {
     PyObject *function;
-    int takes_output = 0;
-    if (!PyArg_ParseTuple(args, "O|p:callable_model", &function, &takes_output))
+    ig_callable_options options = {0, 0};
+    if (!PyArg_ParseTuple(args, "O|pp:callable_model", &function, &options.takes_output,
+                          &options.takes_many_targets))
         return NULL;
     const ig_core_state *state = ig_state_of(module);
-    return ig_callable_new(state->callable_type, function, takes_output, state->model_error);
+    return ig_callable_new(state->callable_type, function, options, state->model_error);
 }
 
 /* 0 with an exception set on failure. */

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from .._core import ModelError
-from .eager import Affine, Eager
+from .autograd import Affine, Autograd
 from .errors import first_line
 from .facts import Facts
 
@@ -19,7 +19,7 @@ SIZES = re.compile(r"shape|size|dimension|cannot be multiplied", re.IGNORECASE)
 IN_PLACE = "leaf Variable that requires grad"
 
 
-def find_channels(eager: Eager, facts: Facts, affine: Affine) -> int:
+def find_channels(eager: Autograd, facts: Facts, affine: Affine) -> int:
     """Return the number of channels that a module runs on.
 
     Raises

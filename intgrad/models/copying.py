@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Iterator
 from typing import Any
 
 from .._core import ModelError
+from . import graphs
 from .errors import first_line
 from .torch_backend import quiet_torch
+
+
+class CopyError(ModelError):
+    """A module that cannot be copied; it can still be used itself."""
 
 
 def copy_module(module: Any) -> Any:
@@ -18,8 +22,10 @@ def copy_module(module: Any) -> Any:
 
     Raises
     ------
-    ModelError
+    CopyError
         If it cannot be copied.
+    ModelError
+        If it cannot be explained.
     """
     import torch
 
@@ -29,10 +35,35 @@ def copy_module(module: Any) -> Any:
     except ModelError as error:
         raise ModelError(f"{type(module).__name__} cannot be explained yet: {error}") from error
     except Exception as error:  # what a module's attributes raise when they are copied
-        raise ModelError(
-            f"{type(module).__name__} cannot be copied ({error}): give load_model the file that"
-            " torch.jit.save(torch.jit.trace(module.eval(), example), path) writes"
+        raise CopyError(
+            f"{type(module).__name__} cannot be copied ({first_line(error)})"
         ) from error
+
+
+def check_lent(module: Any, device: str) -> None:
+    """Check that a module can be used itself, as it is.
+
+    Raises
+    ------
+    ModelError
+        If that needs changes of it, which are the user's to make.
+    """
+    name = type(module).__name__
+    if any(part.training for part in module.modules()):
+        raise ModelError(
+            f"{name} cannot be copied, so that it is used itself, and is in training mode: call its"
+            " eval() first"
+        )
+    import torch
+
+    wanted = torch.empty(0, device=device).device  # with its index
+    found = {each.device for each in [*module.parameters(), *module.buffers()]}
+    if found - {wanted}:
+        places = ", ".join(map(str, found))
+        raise ModelError(
+            f"{name} cannot be copied, so that it is used where it is, on {places}, and"
+            f" device={device!r} was asked for"
+        )
 
 
 def read_graph(archive: bytes, name: str) -> Any:
@@ -58,25 +89,10 @@ def find_dtypes(module: Any) -> list[Any]:
 
     They are those of its parameters; a frozen graph has none, and its weights among its constants.
     """
-    import torch
-
     weights = [*module.parameters()]
-    if not weights and isinstance(module, torch.jit.ScriptModule):
-        graph: Any = module.graph  # not typed
-        nodes = graph.findAllNodes("prim::Constant")
-        held = [n for n in nodes if n.hasAttribute("value") and n.kindOf("value") == "t"]
-        weights = [weight for node in held if (weight := node.t("value")).dim()]
+    if not weights and graphs.is_graph(module):
+        weights = graphs.find_weights(module)
     return list(dict.fromkeys(each.dtype for each in weights if each.is_floating_point()))
-
-
-def is_straight(module: Any) -> bool:
-    """Say whether a module is a graph that has neither branches nor loops."""
-    import torch
-
-    if not isinstance(module, torch.jit.ScriptModule):
-        return False
-    graph: Any = module.inlined_graph  # not typed
-    return not any(graph.findAllNodes(kind) for kind in ("prim::If", "prim::Loop"))
 
 
 def move(module: Any, device: Any, dtype: Any) -> Any:
@@ -97,6 +113,10 @@ def move(module: Any, device: Any, dtype: Any) -> Any:
         return tensor.to(device, kind)
 
     with torch.inference_mode(False):
+        if dtype is not None:
+            for graph in graphs.find_graphs(module):
+                foreign = [each for each in find_dtypes(graph) if each != torch.float32]
+                graphs.convert(graph, dtype, foreign[0] if foreign else None)
         return module._apply(convert)
 
 
@@ -115,11 +135,11 @@ def _settle(module: Any) -> Any:
 def _deep_copy(module: Any) -> Any:
     """Copy a module; graphs in it by way of a file, because deepcopy leaves them half made."""
     module = _uncompiled(module)
-    graphs = {id(graph): _reload(graph) for graph in _graphs(module)}
+    copies = {id(graph): _reload(graph) for graph in graphs.find_graphs(module)}
     try:
-        twin = copy.deepcopy(module, dict(graphs))
+        twin = copy.deepcopy(module, dict(copies))
     except Exception:
-        twin = copy.deepcopy(module, graphs | _stand_ins(module))
+        twin = copy.deepcopy(module, copies | _stand_ins(module))
     for part in twin.modules():
         for name, child in part.named_children():
             setattr(part, name, _uncompiled(child))
@@ -166,17 +186,7 @@ def _stand_ins(module: Any) -> dict[int, Any]:
 
 def holds_graph(module: Any) -> bool:
     """Say whether a module is a ScriptModule or has one in it."""
-    return next(_graphs(module), None) is not None
-
-
-def _graphs(module: Any) -> Iterator[Any]:
-    import torch
-
-    if isinstance(module, torch.jit.ScriptModule):
-        yield module
-    else:
-        for child in module.children():
-            yield from _graphs(child)
+    return next(graphs.find_graphs(module), None) is not None
 
 
 def _reload(graph: Any) -> Any:

@@ -7,6 +7,11 @@ import re
 RAISED = re.compile(r"\s*[\w.]*(Error|Exception): ")
 ADVICE = ". Remove calls to Python functions before export"  # of torch's, to whoever traces
 MISSING = re.compile(r"missing \d+ required (positional|keyword-only) argument")
+# The last is cuDNN's, when memory was too short for the workspace of every algorithm it tried.
+SHORT = re.compile(
+    "can't allocate memory|out of memory|std::bad_alloc|STATUS_ALLOC_FAILED"
+    "|unable to find an engine to execute this computation"
+)
 FUSED = re.compile(r"derivative for aten::\w*(multi_head_attention|transformer_encoder)")
 
 
@@ -33,3 +38,11 @@ def _remedy(text: str) -> str:
             " forward(x) passes the rest)"
         )
     return ""
+
+
+def is_short_memory(error: BaseException) -> bool:
+    """Say whether torch ran out of memory; its CPU allocator raises a plain RuntimeError."""
+    if isinstance(error, MemoryError):
+        return True
+    is_cuda = type(error).__name__ == "OutOfMemoryError"
+    return is_cuda or (isinstance(error, RuntimeError) and bool(SHORT.search(str(error))))

@@ -12,14 +12,29 @@ from .. import _core
 from .._caller import caller_level
 from ..images.arrays import check_size
 from .archive import check_archive
-from .copying import copy_module, read_graph
-from .eager import Affine
+from .autograd import Affine
+from .copying import CopyError, check_lent, copy_module, read_graph
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
-from .model import OUTPUTS, Model, Output, Precision
+from .model import BACKENDS, OUTPUTS, Backend, Model, Output, Precision
 from .preprocessing import check_preprocess
 from .probe import probe
-from .running import Kind, Truth, find_kind, load_eagerly, load_graph, reads_pixels
-from .torch_backend import check_devices, import_backend, is_module, quiet_torch
+from .running import (
+    Kind,
+    Original,
+    Truth,
+    find_kind,
+    load_autograd,
+    load_graph,
+    reads_pixels,
+)
+from .torch_backend import (
+    BackendError,
+    check_devices,
+    import_libtorch,
+    import_torch,
+    is_module,
+    quiet_torch,
+)
 from .tracing import PixelReadError, UntraceableError, make_example, serialise
 
 
@@ -36,6 +51,7 @@ def load_model(
     sha256: str | None = None,
     channels: int | None = None,
     multilabel: bool | None = None,
+    backend: Backend | None = None,
 ) -> Model:
     """Load a classifier and check that it can be explained.
 
@@ -46,12 +62,14 @@ def load_model(
     source : path, bytes, torch.nn.Module, torch.jit.ScriptModule or callable
         A TorchScript archive with input NCHW and output (n, K), or with one tensor of scores, or
         `logits`, in a dict, dataclass, tuple or list; or such a module, of which a copy is
-        explained in evaluation mode, the module itself is left as it is. What a trace or a frozen
-        graph would change, such as branches that depend on pixels, custom gradients and hooks, is
-        found by comparing scores and a gradient with the module's own, and explained by eager
-        autograd, which a warning says; or a callable
+        explained in evaluation mode, the module itself is left as it is (one that cannot be
+        copied is used itself, and must be in that mode). What makes a model quicker, as batch
+        norms folded into convolutions, is used where it gives the scores and the gradient of the
+        model as it is. Or a callable
         `f(batch, targets) -> (scores (n, K), gradients of scores[i, targets[i]] (n, H, W, C))`
-        on (n, H, W, C) float32 pixels and (n,) int64 classes.
+        on (n, H, W, C) float32 pixels and (n,) int64 classes; one that has a true attribute
+        `takes_many_targets` gets (n, T) classes and returns gradients (n, T, H, W, C), so that the
+        targets of a picture share its forward pass; T is 0 where only scores are wanted.
     device : str, torch.device or list of them, optional
         `"cpu"`, `"cuda"` or `"cuda:1"`; CUDA if there is one, else the CPU, if None. Several, as
         `["cuda:0", "cuda:1"]`, get a copy of the model each and share the images of a batch.
@@ -85,6 +103,11 @@ def load_model(
         Whether the classes are independent labels, each with a probability of its own: the sigmoid
         of its logit. If None they are where there is one logit, and where probabilities do not add
         up to 1.
+    backend : {"libtorch", "autograd"}, optional
+        What runs a model of torch. "libtorch" is C++ over TorchScript, built for one version of
+        torch; a module is traced for it. "autograd" is Python's torch, of any version from 2.4 on.
+        If None, archives take the first where it is there and gives what they give themselves,
+        else the second, and modules the second. `Model.backend` says which it is.
 
     Returns
     -------
@@ -99,7 +122,7 @@ def load_model(
         together and alone, finds a model that is still in training mode, mixes the images of a
         batch, changes its input, has no gradient or returns the wrong shape.
     BackendError
-        If torch is missing or not the one that intgrad was built against.
+        If torch is missing, or `backend="libtorch"` was not built for the one that is there.
     TypeError, ValueError
         If an argument is unknown, missing, or contradicts another.
     """
@@ -109,6 +132,8 @@ def load_model(
         check_kind(scores)
     if precision not in ("ieee", "tf32", "bfloat16"):
         raise ValueError(f"precision must be 'ieee', 'tf32' or 'bfloat16', got {precision!r}")
+    if backend not in (None, *BACKENDS[:2]):
+        raise ValueError(f"backend must be 'libtorch', 'autograd' or None, got {backend!r}")
     _check_not_foreign(source)
     is_archive = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
     if not is_archive and not is_module(source):
@@ -120,6 +145,7 @@ def load_model(
             "precision": None if precision == "ieee" else precision,
             "channels": channels,
             "multilabel": multilabel,
+            "backend": backend,
         }
         return _wrap_callable(source, torch_only, names, size, output)
     if output is not None:
@@ -137,12 +163,12 @@ def load_model(
         archive, name = None, f"the module {type(source).__name__}"
         facts = given_facts(name, preprocess, size, scores)
     facts = facts.update(channels, multilabel)
-    torch_backend = import_backend()
+    import_torch()
     devices = check_devices(device, precision)
     with quiet_torch():
-        found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
+        found = _load_torch(source, archive, facts, affine, devices, precision, backend)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
-    for text in found.remarks + findings.remarks:
+    for text in findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
     model = Model(
         found.handles,
@@ -155,6 +181,8 @@ def load_model(
         scores=facts.scores,
         multilabel=findings.multilabel,
         takes_batches=findings.takes_batches,
+        backend=found.backend,
+        backend_reason=found.reason,
     )
     model._check_labels()
     return model
@@ -167,42 +195,75 @@ class _Loaded:
     handles: list[Any]
     kind: Kind
     takes_batches: bool
-    remarks: list[str]
+    backend: Backend
+    reason: str = ""
 
 
 def _load_torch(
-    torch_backend: Any,
     source: Any,
     archive: bytes | None,
     facts: Facts,
     affine: Affine,
     devices: list[str],
     precision: Precision,
+    backend: Backend | None,
 ) -> _Loaded:
     """Load an archive, or a module if that is None, in the quickest way that gives its answers."""
-
-    def read() -> Any:
-        return copy_module(source) if archive is None else read_graph(archive, facts.name)
-
-    eager, kind = find_kind(read, facts, affine, devices[0])
+    original = _find_original(source, archive, facts.name, devices)
+    eager, kind = find_kind(original, facts, affine, devices[0])
     truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
+    reason = "modules are run as they are"
+    if backend == "libtorch" or (backend is None and prefers_libtorch(archive)):
+        try:
+            handles = _load_libtorch(original, archive, kind, truth, devices, precision)
+            return _Loaded(handles, kind, truth.takes_batches, "libtorch")
+        except (BackendError, UntraceableError) as error:
+            if backend == "libtorch":
+                raise
+            reason = str(error)
+            if isinstance(error, PixelReadError):
+                truth = Truth(eager, kind, one_at_a_time=True)
+    del eager  # for the sake of memory
+    handles = load_autograd(original, kind, truth, devices, precision)
+    return _Loaded(handles, kind, truth.takes_batches, "autograd", reason)
+
+
+def prefers_libtorch(archive: bytes | None) -> bool:
+    """Say which backend comes first where nobody asks for one."""
+    return archive is not None
+
+
+def _find_original(source: Any, archive: bytes | None, name: str, devices: list[str]) -> Original:
+    if archive is not None:
+        return Original(lambda: read_graph(archive, name))
     try:
-        graph, place = archive, truth.place
-        if graph is None:
-            example = make_example(facts.input_size, kind.channels, affine)
-            graph, place = serialise(read(), example, kind.own_dtype), ""
-        load, handle = load_graph(torch_backend, graph, kind, truth, place, devices[0])
-    except UntraceableError as error:
-        if isinstance(error, PixelReadError):
-            truth = Truth(eager, kind, one_at_a_time=True)
-        slow = f"{error}; eager autograd is used instead, which is slower"
-        handles = load_eagerly(read, kind, truth, devices, precision)
-        return _Loaded(handles, kind, truth.takes_batches, [slow])
+        copy_module(source)
+    except CopyError:
+        for each in devices:
+            check_lent(source, each)
+        return Original(lambda: source, is_lent=True)
+    return Original(lambda: copy_module(source))
+
+
+def _load_libtorch(
+    original: Original,
+    archive: bytes | None,
+    kind: Kind,
+    truth: Truth,
+    devices: list[str],
+    precision: Precision,
+) -> list[Any]:
+    """Return a handle on each device of what C++ runs, which is the archive or a trace."""
+    torch_backend = import_libtorch()
+    graph, place = archive, truth.place
+    if graph is None:
+        example = make_example(kind.facts.input_size, kind.channels, kind.affine)
+        graph, place = serialise(original.read(), example, kind.own_dtype), ""
+    load, handle = load_graph(torch_backend, graph, kind, truth, place, devices[0])
     if (devices, precision) == (["cpu"], "ieee") and not _keeps_paths_on_device("cpu"):
-        return _Loaded([handle], kind, truth.takes_batches, [])
+        return [handle]
     del handle  # before the next, for the sake of memory
-    handles = [load(each, precision, _keeps_paths_on_device(each)) for each in devices]
-    return _Loaded(handles, kind, truth.takes_batches, [])
+    return [load(each, precision, _keeps_paths_on_device(each)) for each in devices]
 
 
 def _keeps_paths_on_device(device: str) -> bool:
@@ -254,7 +315,7 @@ def _wrap_callable(
             f" output= one of {', '.join(OUTPUTS)}, got {output!r}"
         )
     return Model(
-        [_core.callable_model(source)],
+        [_core.callable_model(source, False, bool(getattr(source, "takes_many_targets", False)))],
         device="callable",
         input_size=input_size,
         channels=None,
@@ -264,6 +325,7 @@ def _wrap_callable(
         scores="probabilities" if output == "softmax" else "logits",
         multilabel=output == "sigmoid",
         callable_output=output,
+        backend="callable",
     )
 
 

@@ -15,6 +15,9 @@ from .targets import Targets, resolve_targets
 Output = Literal["softmax", "log_softmax", "logit", "sigmoid"]
 Precision = Literal["ieee", "tf32", "bfloat16"]
 
+Backend = Literal["libtorch", "autograd", "callable"]
+
+BACKENDS: tuple[Backend, ...] = ("libtorch", "autograd", "callable")
 OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit", "sigmoid")
 
 
@@ -41,6 +44,10 @@ class Model:
     multilabel : bool
         Whether the classes are independent labels, each with a sigmoid as its probability; a single
         logit is one.
+    backend : {"libtorch", "autograd", "callable"}
+        What runs it: C++ over TorchScript, Python's torch, or a callable of the user's.
+    backend_reason : str
+        Why it is not "libtorch"; empty where it is, and of a callable.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class Model:
         multilabel: bool = False,
         callable_output: Output | None = None,
         takes_batches: bool = True,
+        backend: Backend,
+        backend_reason: str = "",
     ) -> None:
         self._handle = handles[0]
         self._handles = tuple(handles)  # one for each device
@@ -71,6 +80,8 @@ class Model:
         self.num_classes = num_classes
         self.precision = precision
         self.multilabel = multilabel
+        self.backend = backend
+        self.backend_reason = backend_reason
 
     def __repr__(self) -> str:
         """Say what the model takes and gives."""

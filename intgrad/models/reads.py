@@ -19,6 +19,9 @@ OPERATORS = ("_local_scalar_dense", "equal", "is_nonzero")
 # These hand out memory, which only a tracer is told of.
 ARRAYS = re.compile("Converting a tensor to a (NumPy array|Python list)")
 # And these a size, which matters where it depends on values.
+# Functions of tensors that do so in Python too, and that ask for a size.
+HANDED_OUT = ("numpy", "__array__", "tolist", "__dlpack__")
+ASKED = ("__len__", "size", "numel", "nelement")
 SIZES = re.compile("Converting a tensor to a Python|Using len to get tensor shape")
 BETWEEN = re.compile(r"torch\.(_dynamo|_compile|_ops|overrides|utils\._python_dispatch)\b")
 """What lies between an operator and the code that called it."""
@@ -57,9 +60,12 @@ def watching(module: Any) -> Iterator[Reads]:
     Those of parameters and buffers do not count, which are the same for every picture.
     """
     import torch
+    from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
     seen, constants = Reads(), _Constants(module)
+    selected, held = set[int | None](), list[Any]()  # whose sizes depend on values
+    shape: Any = torch.Tensor.shape  # not typed as what it is
     is_graph = isinstance(module, torch.jit.ScriptModule)
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -74,10 +80,24 @@ def watching(module: Any) -> Iterator[Reads]:
                     seen.graph_values |= args[0].dtype != torch.int64
                 else:
                     seen.values = True
-            seen.sizes |= torch.Tag.dynamic_output_shape in operator.tags and _selects(args)
+            if torch.Tag.dynamic_output_shape in operator.tags and _selects(args):
+                seen.sizes = True
+                selected.update(map(_address, _tensors(result)))
+                held.extend(_tensors(result))
             return result
 
-    with Watch():  # type: ignore[no-untyped-call]
+    class Ask(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            name = getattr(function, "__name__", "")
+            if name in HANDED_OUT and not constants.follow(args[:1], None):
+                seen.values = True
+            if name in ASKED or function == shape.__get__:
+                seen.values |= _address(args[0]) in selected
+            return function(*args, **(kwargs or {}))
+
+    with Ask(), Watch():  # type: ignore[no-untyped-call]
         yield seen
 
 

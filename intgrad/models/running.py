@@ -1,7 +1,8 @@
 """The quickest way of running a model that gives what the model itself gives.
 
-Freezing and channels last are what makes a graph quick; there are graphs that they do not suit. So
-a model is run as it is, by eager autograd, on two pictures, and what is quicker must give the same.
+Folding, freezing and channels last are what makes a model quick; there are models that they do not
+suit. So a model is run as it is, by eager autograd, on two pictures, and what is quicker must give
+the same.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 from .. import _core
 from .._core import ModelError
 from ..images.arrays import Float32Array
+from .autograd import Affine, Autograd
 from .channels import find_channels
-from .copying import find_dtypes, is_straight
-from .eager import Affine, Eager
+from .copying import find_dtypes
 from .errors import first_line
 from .facts import Facts
+from .folding import fold_modules
+from .graphs import freeze, is_graph, is_straight
 from .model import Output, Precision
 from .reads import watching
 from .tracing import UntraceableError
@@ -29,6 +32,22 @@ SCORES_AGREE, GRADIENTS_AGREE = 1e-3, 0.05
 """Relative. Rounding flips gates of ReLUs, which moves gradients by some 0.003."""
 ROUNDINGS = 16
 """How many of them scores may be apart where a module computes in a coarser type."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """Where modules to be run come from.
+
+    Attributes
+    ----------
+    read : callable
+        Gives a module of ours, a new one each time; or always the user's own, where it is lent.
+    is_lent : bool
+        The module cannot be copied, and is left as it is.
+    """
+
+    read: Callable[[], Any]
+    is_lent: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,8 +72,8 @@ class Kind:
 
 
 def find_kind(
-    read: Callable[[], Any], facts: Facts, affine: Affine, device: str
-) -> tuple[Eager, Kind]:
+    original: Original, facts: Facts, affine: Affine, device: str
+) -> tuple[Autograd, Kind]:
     """Run a module by eager autograd, in float32, or in its own types where it does not run so.
 
     Raises
@@ -64,11 +83,11 @@ def find_kind(
     """
     import torch
 
-    module = read()
+    module = original.read()
     own_dtypes = find_dtypes(module)
 
-    def run(module: Any, own_dtype: Any) -> tuple[Eager, Kind]:
-        eager = Eager(
+    def run(module: Any, own_dtype: Any) -> tuple[Autograd, Kind]:
+        eager = Autograd(
             module,
             affine,
             facts.are_probabilities,
@@ -81,16 +100,18 @@ def find_kind(
         channels = find_channels(eager, facts, affine)
         return eager, Kind(facts, channels, affine, own_dtype, rounding)
 
+    if original.is_lent:
+        return run(module, (own_dtypes or [torch.float32])[0])
     try:
         return run(module, None)
     except ModelError:
         for own_dtype in own_dtypes if own_dtypes != [torch.float32] else []:
             with contextlib.suppress(ModelError):
-                return run(read(), own_dtype)
+                return run(original.read(), own_dtype)
         raise
 
 
-def reads_pixels(eager: Eager, kind: Kind) -> bool:
+def reads_pixels(eager: Autograd, kind: Kind) -> bool:
     """Say whether a module hands values of its pixels to Python, or branches by them.
 
     A graph without branches and loops, as a trace is, need not run for that.
@@ -109,7 +130,7 @@ class Truth:
     too.
     """
 
-    def __init__(self, eager: Eager, kind: Kind, one_at_a_time: bool) -> None:
+    def __init__(self, eager: Autograd, kind: Kind, one_at_a_time: bool) -> None:
         self._kind = kind
         self._pictures = kind.noise(2)
         self._pictures[1] = 0
@@ -132,8 +153,9 @@ class Truth:
         self.place = eager.place
         self._scores, self._gradients = answer
 
-    def _run(self, eager: Eager) -> tuple[Float32Array, Float32Array]:
-        targets = np.zeros(2, np.int64)
+    def _run(self, eager: Autograd) -> tuple[Float32Array, Float32Array]:
+        """Return scores (2, K) and gradients (2, 1, H, W, C) of the first class."""
+        targets = np.zeros((2, 1), np.int64)
         if self.takes_batches:
             return eager(self._pictures, targets, self._kind.output)
         singles = [eager(self._pictures[[k]], targets[:1], self._kind.output) for k in range(2)]
@@ -149,7 +171,7 @@ class Truth:
         )
         coarse = ROUNDINGS * self._kind.rounding
         return _close(scores, self._scores, max(SCORES_AGREE, coarse), np.inf) and _close(
-            gradients[:, 0], self._gradients[:1], max(GRADIENTS_AGREE, 4 * coarse), 2
+            gradients, self._gradients[:1], max(GRADIENTS_AGREE, 4 * coarse), 2
         )
 
 
@@ -201,31 +223,56 @@ def load_graph(
     raise UntraceableError(f"{kind.facts.name} cannot be run as a frozen graph: {reason}")
 
 
-def load_eagerly(
-    read: Callable[[], Any], kind: Kind, truth: Truth, devices: list[str], precision: Precision
+def load_autograd(
+    original: Original, kind: Kind, truth: Truth, devices: list[str], precision: Precision
 ) -> list[Any]:
-    """Return a handle on each device of a module that is run as it is."""
+    """Return a handle on each device of a module that Python torch runs."""
     import torch
 
-    if precision == "tf32":
-        raise ValueError("precision='tf32' needs a model that can be traced, and this one cannot")
-    is_exact = precision != "bfloat16"
+    is_plain = original.is_lent or kind.own_dtype is not None
 
-    def load(device: str, is_exact: bool, channels_last: bool) -> Any:
-        eager = Eager(
-            read(),
+    def load(device: str, precision: Precision, fold: bool, channels_last: bool) -> Any:
+        coarse = precision == "bfloat16"
+        autograd = Autograd(
+            original.read(),
             kind.affine,
             kind.facts.are_probabilities,
             device=device,
-            dtype=kind.own_dtype if is_exact else torch.bfloat16,
-            as_is=is_exact and kind.own_dtype is not None,
+            # Folded in float32: in bfloat16 the folded weights would be rounded twice.
+            dtype=kind.own_dtype if not coarse or fold else torch.bfloat16,
+            as_is=kind.own_dtype is not None and not coarse,
             channels_last=channels_last,
+            tf32=precision == "tf32",
         )
-        eager.pairs_single = truth.takes_batches and not channels_last and device == "cpu"
-        return _core.callable_model(eager, True)
+        autograd.keeps_graph = not channels_last  # the last resort is what the model itself is
+        autograd.pairs_single = truth.takes_batches and not channels_last and device == "cpu"
+        if fold:
+            _fold(autograd, kind)
+            if coarse:
+                autograd.use(torch.bfloat16)
+        return _core.callable_model(autograd, True, True)
 
-    try:
-        channels_last = truth.agrees(load(devices[0], True, True))
-    except Exception:  # whatever a module raises that wants its pictures otherwise
-        channels_last = False
-    return [load(device, is_exact, channels_last) for device in devices]
+    for way in [(False, True)] if is_plain else [(True, True), (False, True)]:
+        with contextlib.suppress(Exception):  # whatever a module raises that wants it otherwise
+            handle = load(devices[0], "ieee", *way)
+            if truth.agrees(handle):
+                break
+    else:
+        way, handle = (False, False), None
+    if handle is not None and (len(devices), precision) == (1, "ieee"):
+        return [handle]
+    del handle  # before the next, for the sake of memory
+    return [load(device, precision, *way) for device in devices]
+
+
+def _fold(autograd: Autograd, kind: Kind) -> None:
+    def run() -> None:
+        autograd.check_runs(kind.channels, kind.facts.input_size)
+
+    def fold(module: Any) -> Any:
+        if is_graph(module):
+            return freeze(module, autograd.tf32)
+        fold_modules(module, run)
+        return module
+
+    autograd.replace(fold)

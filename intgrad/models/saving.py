@@ -12,12 +12,12 @@ from .._core import ModelError
 from .._files import write_whole
 from ..images.arrays import check_size
 from .archive import METADATA
+from .autograd import Affine
 from .copying import copy_module
-from .eager import Affine
 from .facts import Facts, check_kind, check_labels
 from .loading import load_model
 from .preprocessing import check_preprocess
-from .running import Truth, find_kind
+from .running import Original, Truth, find_kind
 from .torch_backend import is_module, quiet_torch
 from .tracing import UntraceableError, make_example, serialise
 
@@ -75,7 +75,7 @@ def save_model(
     facts = Facts(name, size, scores).update(channels, multilabel)
     wrapped = _with_preprocessing(module, affine)
     with quiet_torch():
-        eager, kind = find_kind(lambda: copy_module(wrapped), facts, ([], []), "cpu")
+        eager, kind = find_kind(Original(lambda: copy_module(wrapped)), facts, ([], []), "cpu")
     metadata = {
         "format": 1,
         "architecture": type(module).__name__,

@@ -1,4 +1,4 @@
-"""Finding torch: the one that intgrad was built against, and its devices."""
+"""Finding torch, its devices, and our module for the torch that intgrad was built against."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+OLDEST_LIBTORCH = "2.11"
+
 
 class BackendError(ImportError):
-    """torch is missing, or is not the one that intgrad was built against.
+    """torch is missing, or `backend="libtorch"` is not to be had with the torch that is there.
 
     The text holds the command that mends it.
     """
@@ -39,40 +41,50 @@ def quiet_torch() -> Iterator[None]:
         yield
 
 
-def import_backend() -> Any:
-    """Import torch, then our module for it.
+def import_torch() -> Any:
+    """Import torch.
 
     Raises
     ------
     BackendError
-        If they do not belong together.
+        If it cannot be imported.
+    """
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise BackendError(
+            f"models of torch need torch, which cannot be imported ({error}): pip install torch"
+        ) from error
+
+
+def import_libtorch() -> Any:
+    """Import our module for the torch that is there, which runs TorchScript in C++.
+
+    Raises
+    ------
+    BackendError
+        If they do not belong together; the text says why, and how to mend it.
     """
     from .. import _torch_build as built
 
-    try:
-        import torch
-    except ImportError as error:
-        raise BackendError(
-            f"TorchScript models need torch, which cannot be imported ({error}): pip install"
-            " torch, then install intgrad again, so that it is built against it"
-        ) from error
+    torch = import_torch()
     mend = (
         "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation SOURCE"
-        " (SOURCE: intgrad, or your checkout of it)"
+        " (SOURCE: your checkout of intgrad, or its source distribution) builds it, with a C++"
+        f" compiler and torch {OLDEST_LIBTORCH} or later"
     )
     if built.VERSION is None:
-        raise BackendError(
-            "intgrad was built without torch, or with one older than 2.11, which it cannot use."
-            f" Build it again: {mend}"
-        )
+        raise BackendError(f"intgrad was built without it: {mend}")
     found = (torch.__version__, torch.version.cuda, int(torch.compiled_with_cxx11_abi()))
     expected = (built.VERSION, built.CUDA, built.CXX11_ABI)
     if tuple(map(str, found)) != tuple(map(str, expected)):
         raise BackendError(
-            f"intgrad was built against torch {built.VERSION}, and torch {found[0]} is installed."
-            f" Build it again: {mend}"
+            f"it was built against torch {built.VERSION}, and torch {found[0]} is installed: {mend}"
         )
-    return importlib.import_module("intgrad._torch")
+    try:
+        return importlib.import_module("intgrad._torch")
+    except ImportError as error:  # such as a libstdc++ that is older
+        raise BackendError(f"it cannot be imported ({error}): {mend}") from error
 
 
 def check_devices(device: Any, precision: str) -> list[str]:

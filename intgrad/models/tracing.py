@@ -11,8 +11,8 @@ import numpy as np
 from .._core import ModelError
 from ..images.arrays import Float32Array
 from . import reads
+from .autograd import Affine, plain_modes
 from .copying import move
-from .eager import Affine, plain_modes
 from .errors import first_line
 from .scores import find_scores
 from .torch_backend import quiet_torch

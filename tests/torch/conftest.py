@@ -5,12 +5,41 @@ import pytest
 import torch
 
 import intgrad
+from intgrad.models import loading
 
 
 @pytest.fixture(autouse=True)
 def _skip_without_cuda(request):
     if request.node.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("torch sees no CUDA device")
+
+
+DOORS = ("libtorch", "autograd")
+
+
+@pytest.fixture(autouse=True)
+def door(request, monkeypatch):
+    """Prefer one of the two ways to torch, in tests marked `both_doors`, which hold for each."""
+    name = getattr(request, "param", None)
+    if name is not None:
+        monkeypatch.setattr(loading, "prefers_libtorch", lambda archive: name == "libtorch")
+    return name
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.get_closest_marker("both_doors"):
+        metafunc.parametrize("door", DOORS, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def kitchens(kitchen_archive):
+    """The demo's Xception, by the way that runs it."""
+    return {name: intgrad.load_model(kitchen_archive, device="cpu", backend=name) for name in DOORS}
+
+
+@pytest.fixture
+def kitchen(kitchens, door):
+    return kitchens[door or "libtorch"]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from small_models import FACTS, SIZE, Smooth, archive, quiet_jit
 
 import intgrad
 
+pytestmark = pytest.mark.both_doors
+
 
 def with_captum(module, image, target, steps, baseline=0.0):
     nchw = torch.from_numpy(np.moveaxis(image, -1, 0).copy())[None]

@@ -8,6 +8,8 @@ import torch
 
 import intgrad
 
+pytestmark = pytest.mark.both_doors
+
 SIZE = (16, 16)
 FACTS = {"input_size": SIZE, "preprocess": (1 / 25, 0), "scores": "logits"}
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, *SIZE, 3)).astype(np.float32)

@@ -13,6 +13,8 @@ from small_models import METADATA, SIZE, Smooth, archive
 
 import intgrad
 
+pytestmark = pytest.mark.both_doors
+
 IMAGE = np.random.default_rng(0).uniform(0, 255, (*SIZE, 3)).astype(np.float32)
 ARCHIVE = archive(Smooth(), metadata=METADATA)
 

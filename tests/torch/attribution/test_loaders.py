@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import intgrad
 
+pytestmark = pytest.mark.both_doors
+
 PIXELS = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (4, 3, *SIZE))).float()
 LABELLED = TensorDataset(PIXELS, torch.arange(4))
 

@@ -6,6 +6,8 @@ from reference import DATA, FORK, SEED_UNITS, off
 
 import intgrad
 
+pytestmark = pytest.mark.both_doors
+
 
 def test_probabilities(kitchen, fork):
     np.testing.assert_allclose(kitchen.predict(fork), DATA["probabilities"], atol=1e-3)

@@ -8,6 +8,8 @@ from skimage import data
 
 import intgrad
 
+pytestmark = pytest.mark.both_doors
+
 
 @pytest.fixture(scope="module")
 def lite():

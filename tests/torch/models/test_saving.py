@@ -8,6 +8,8 @@ from torch import nn
 
 import intgrad
 
+pytestmark = pytest.mark.both_doors
+
 IMAGE = np.random.default_rng(0).uniform(0, 255, (*SIZE, 3))
 
 
