@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .._version import __version__
 from ..images.arrays import Float32Array
-from ..models.model import Model, Output
+from ..models.model import Backend, Model, Output
 from ..models.targets import Targets
 from .baselines import Baselines
 from .doubts import NOTABLE
@@ -31,7 +31,7 @@ class AttributionInfo:
     target : int
         The class that was explained.
     label : str or None
-        Its name, if the model has labels.
+        Its name, if the model has labels or a `score=` of one number.
     score, baseline_score : float
         F at the image and at the baseline (the mean over several).
     delta : float
@@ -69,6 +69,8 @@ class AttributionInfo:
         Intervals of the path; with a tolerance those of all baselines together.
     rule, tolerance, output, baseline, precision, device
         As asked for.
+    backend : {"libtorch", "autograd", "callable"}
+        What ran the model, as `Model.backend`.
     batch_size : int
         Points evaluated together; smaller than asked for where memory was short.
     seed : int or None
@@ -101,6 +103,7 @@ class AttributionInfo:
     batch_size: int
     precision: str
     device: str
+    backend: Backend
     seed: int | None
     seconds: float
     versions: dict[str, str]
@@ -113,7 +116,7 @@ class AttributionInfo:
                 return f"array{value.shape}"
             return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
-        left_out = ("versions", "alphas", "precision", "device", "batch_size")
+        left_out = ("versions", "alphas", "precision", "device", "backend", "batch_size")
         told = [
             f"{name}={brief(value)}"
             for name, value in vars(self).items()
@@ -230,9 +233,10 @@ def make_infos(
         "batch_size": result["batch_size"],
         "precision": model.precision,
         "device": model.device,
+        "backend": model.backend,
         "seed": baselines.seed,
         "seconds": seconds,
-        "versions": versions(model),
+        "versions": versions() if model.backend == "callable" else versions() | torch_version(),
     }
     nodes = _list_nodes(result, baselines, plan)
     return [
@@ -252,6 +256,8 @@ def make_infos(
 
 
 def _label(model: Model, target: int) -> str | None:
+    if model.labels is None and model.score is not None and model.num_classes == 1:
+        return model.score
     # Nobody may have counted the labels of a callable yet.
     return model.labels[target] if model.labels and target < len(model.labels) else None
 
@@ -303,13 +309,15 @@ def _percent(share: float) -> str:
     return "less than 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
-def versions(model: Model) -> dict[str, str]:
-    """Return the versions of what took part."""
-    found = {
+def versions() -> dict[str, str]:
+    """Return the versions of what always takes part."""
+    return {
         "intgrad": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    if model.device != "callable":
-        found["torch"] = str(sys.modules["torch"].__version__)
-    return found
+
+
+def torch_version() -> dict[str, str]:
+    """Return torch's version, where it has been imported."""
+    return {"torch": str(sys.modules["torch"].__version__)} if "torch" in sys.modules else {}

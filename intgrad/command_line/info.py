@@ -1,4 +1,4 @@
-"""`intgrad info`: what an archive says of itself."""
+"""`intgrad info`: what an archive says of itself, and what runs models here."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..attribution.info import torch_version, versions
+from ..models import torch_backend
 from . import archives
 from .telling import say
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Say what `intgrad info` takes."""
-    parser.add_argument("model", type=Path, help="a TorchScript archive")
+    parser.add_argument(
+        "model", type=Path, nargs="?", help="an archive; without it: what runs models here"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command; what it raises, `main` tells."""
+    if options.model is None:
+        backend = torch_backend.describe_backend()  # which imports torch
+        print(_to_json(versions() | torch_version() | {"backend": backend}))
+        return
     metadata = archives.read_metadata(options.model)
     if metadata is None:
         say(

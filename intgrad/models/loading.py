@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from .running import (
     load_graph,
     reads_pixels,
 )
+from .score import check_score, name_score
 from .torch_backend import (
     BackendError,
     check_devices,
@@ -52,6 +53,7 @@ def load_model(
     channels: int | None = None,
     multilabel: bool | None = None,
     backend: Backend | None = None,
+    score: Callable[[Any], Any] | None = None,
 ) -> Model:
     """Load a classifier and check that it can be explained.
 
@@ -108,6 +110,12 @@ def load_model(
         torch; a module is traced for it. "autograd" is Python's torch, of any version from 2.4 on.
         If None, archives take the first where it is there and gives what they give themselves,
         else the second, and modules the second. `Model.backend` says which it is.
+    score : callable, optional
+        What is explained, where that is no class: it takes what the module returns for n images
+        and returns a tensor of n numbers, such as `lambda y: y.softmax(1)[:, 15].mean((1, 2))`,
+        the area of a segmentation's class 15, `lambda y: y[:, 3] - y[:, 5]`, a margin, or a
+        similarity of embeddings; or (n, K) of K such. Explained as it is, whatever `output=` a
+        logit would have; its `__name__` is `info.label`. Then `scores` is not needed.
 
     Returns
     -------
@@ -146,12 +154,16 @@ def load_model(
             "channels": channels,
             "multilabel": multilabel,
             "backend": backend,
+            "score": score,
         }
         return _wrap_callable(source, torch_only, names, size, output)
     if output is not None:
         raise ValueError(
             f"output={output!r} is for callables; for this model give it to integrated_gradients"
         )
+    if score is not None:
+        check_score(score, scores, multilabel, backend)
+        scores, multilabel, backend = "logits", False, "autograd"
     affine = check_preprocess(preprocess)
     if is_archive:
         archive, name = _read(source)
@@ -166,7 +178,7 @@ def load_model(
     import_torch()
     devices = check_devices(device, precision)
     with quiet_torch():
-        found = _load_torch(source, archive, facts, affine, devices, precision, backend)
+        found = _load_torch(source, archive, facts, affine, devices, precision, backend, score)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
@@ -175,7 +187,7 @@ def load_model(
         device=", ".join(devices),
         input_size=facts.input_size,
         channels=found.kind.channels,
-        labels=names or facts.labels,
+        labels=names or (facts.labels if score is None else None),
         num_classes=findings.num_classes,
         precision=precision,
         scores=facts.scores,
@@ -183,6 +195,7 @@ def load_model(
         takes_batches=findings.takes_batches,
         backend=found.backend,
         backend_reason=found.reason,
+        score=None if score is None else name_score(score),
     )
     model._check_labels()
     return model
@@ -207,9 +220,12 @@ def _load_torch(
     devices: list[str],
     precision: Precision,
     backend: Backend | None,
+    score: Callable[[Any], Any] | None,
 ) -> _Loaded:
     """Load an archive, or a module if that is None, in the quickest way that gives its answers."""
     original = _find_original(source, archive, facts.name, devices)
+    if score is not None:
+        original = original.scored(score)
     eager, kind = find_kind(original, facts, affine, devices[0])
     truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
     reason = "modules are run as they are"

@@ -46,6 +46,8 @@ class Model:
         logit is one.
     backend : {"libtorch", "autograd", "callable"}
         What runs it: C++ over TorchScript, Python's torch, or a callable of the user's.
+    score : str or None
+        What `load_model(score=)` is called, which is explained then, and what `predict` returns.
     backend_reason : str
         Why it is not "libtorch"; empty where it is, and of a callable.
     """
@@ -66,6 +68,7 @@ class Model:
         takes_batches: bool = True,
         backend: Backend,
         backend_reason: str = "",
+        score: str | None = None,
     ) -> None:
         self._handle = handles[0]
         self._handles = tuple(handles)  # one for each device
@@ -82,6 +85,7 @@ class Model:
         self.multilabel = multilabel
         self.backend = backend
         self.backend_reason = backend_reason
+        self.score = score
 
     def __repr__(self) -> str:
         """Say what the model takes and gives."""
@@ -189,6 +193,8 @@ class Model:
 
     @property
     def _probabilities_output(self) -> Output:
+        if self.score is not None:
+            return "logit"
         return self._callable_output or ("sigmoid" if self.multilabel else "softmax")
 
     def resolve_output(self, output: str) -> Output:
@@ -206,6 +212,13 @@ class Model:
             )
         if self._callable_output is not None:
             return self._callable_output
+        if self.score is not None:
+            if output not in ("softmax", "logit"):
+                raise ValueError(
+                    f"output={output!r} is for classes, and this model explains score={self.score}:"
+                    " leave out output"
+                )
+            return "logit"
         if self._scores == "probabilities" and output == "logit":
             raise ValueError(
                 "output='logit' was asked of a model whose scores are probabilities:"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from .folding import fold_modules
 from .graphs import freeze, is_graph, is_straight
 from .model import Output, Precision
 from .reads import watching
+from .score import add_score
 from .tracing import UntraceableError
 
 SCORES_AGREE, GRADIENTS_AGREE = 1e-3, 0.05
@@ -48,6 +49,10 @@ class Original:
 
     read: Callable[[], Any]
     is_lent: bool = False
+
+    def scored(self, score: Callable[[Any], Any]) -> Original:
+        """Return these, of which `score` is what they give."""
+        return replace(self, read=lambda: add_score(self.read(), score))
 
 
 @dataclass(frozen=True)

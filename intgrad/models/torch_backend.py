@@ -87,6 +87,19 @@ def import_libtorch() -> Any:
         raise BackendError(f"it cannot be imported ({error}): {mend}") from error
 
 
+def describe_backend() -> str:
+    """Say what runs models of torch here, and why it is not "libtorch"."""
+    try:
+        import_torch()
+    except BackendError as error:
+        return f"none: {error}"
+    try:
+        import_libtorch()
+    except BackendError as error:
+        return f"autograd: libtorch is quicker for archives, and {error}"
+    return "libtorch for archives, autograd for modules"
+
+
 def check_devices(device: Any, precision: str) -> list[str]:
     """Return the names of one device or several, or raise a ValueError."""
     devices = list(device) if isinstance(device, list | tuple) else [device]

@@ -418,8 +418,9 @@ FACTS = {"input_size": SIZE, "preprocess": AFFINE, "scores": "logits", "device":
 
 
 def load_untraceable(module=None, **options):
-    with pytest.warns(UserWarning, match="Untraceable cannot be traced.*eager autograd"):
-        return intgrad.load_model(module or Untraceable(), **FACTS | options)
+    model = intgrad.load_model(module or Untraceable(), **FACTS | options)
+    assert model.backend == "autograd"
+    return model
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -1,0 +1,61 @@
+"""A number that is explained instead of a class: any function of what a module returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._core import ModelError
+
+Score = Callable[[Any], Any]
+
+
+def check_score(score: Any, scores: Any, multilabel: Any, backend: Any) -> None:
+    """Raise a TypeError or ValueError if `score` is none, or something contradicts it."""
+    if not callable(score):
+        raise TypeError(
+            "score must be a function of what the module returns for n images, to n numbers, got"
+            f" {score!r}"
+        )
+    given = {"scores": scores, "multilabel": multilabel}
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}={value!r} says what classes' scores are, and score={name_score(score)}"
+                f" gives its own: leave out {name}"
+            )
+    if backend == "libtorch":
+        raise ValueError("score= is a function in Python, which backend='libtorch' cannot run")
+
+
+def name_score(score: Score) -> str:
+    """Return what a score is called."""
+    return str(getattr(score, "__name__", type(score).__name__))
+
+
+def add_score(module: Any, score: Score) -> Any:
+    """Return a module that returns scores (n, K): `score` of what this one returns."""
+    import torch
+
+    name = name_score(score)
+
+    class Scored(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = module
+
+        def forward(self, x: Any) -> Any:
+            values = score(self.model(x))
+            if not isinstance(values, torch.Tensor):
+                raise ModelError(f"score={name} must return a tensor, got {type(values).__name__}")
+            if values.dim() not in (1, 2) or len(values) != len(x):
+                raise ModelError(
+                    f"score={name} must return one number of each image, of shape ({len(x)},), got"
+                    f" {tuple(values.shape)}: reduce over all axes but the first, as .mean((1, 2))"
+                )
+            return values if values.dim() == 2 else values[:, None]
+
+    Scored.__name__ = type(module).__name__  # what errors call it
+    scored = Scored()
+    scored.training = False  # the module's own mode stays
+    return scored
