@@ -111,14 +111,14 @@ static int ask(ig_model *model, const float *pixels, size_t n, ig_shape shape, c
                                           name, NULL);
     if (!result)
         goto done;
-    if (!PyTuple_Check(result) || PyTuple_GET_SIZE(result) != 2) {
+    if (!PyTuple_Check(result) || PyTuple_Size(result) != 2) {
         PyErr_Format(model->model_error, "the callable must return (scores, gradients), got %R",
                      (PyObject *)Py_TYPE(result));
         goto done;
     }
-    ret_answer->scores = take_array(model, PyTuple_GET_ITEM(result, 0), 2, "scores");
+    ret_answer->scores = take_array(model, PyTuple_GetItem(result, 0), 2, "scores");
     if (ret_answer->scores)
-        ret_answer->gradients = take_array(model, PyTuple_GET_ITEM(result, 1), 4, "gradients");
+        ret_answer->gradients = take_array(model, PyTuple_GetItem(result, 1), 4, "gradients");
     fine = ret_answer->gradients && check_answer(model, ret_answer, dims);
 
 done:
@@ -233,7 +233,7 @@ static void deallocate(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     clear(self);
-    type->tp_free(self);
+    PyObject_GC_Del(self);
     Py_DECREF(type);
 }
 
@@ -259,7 +259,7 @@ PyTypeObject *ig_callable_type(PyObject *module)
 PyObject *ig_callable_new(PyTypeObject *type, PyObject *function, int takes_output,
                           PyObject *model_error)
 {
-    ig_model *model = (ig_model *)type->tp_alloc(type, 0);
+    ig_model *model = (ig_model *)PyType_GenericAlloc(type, 0);
     if (!model)
         return NULL;
     model->handle = (ig_handle){&callable_backend, model};
