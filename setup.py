@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import sysconfig
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import numpy
@@ -73,6 +74,8 @@ def find_torch() -> Torch | None:
 
 
 TORCH = find_torch()
+# One _core for every Python from the oldest on; one without a GIL has no limited API to offer.
+ONE_FOR_ALL = not sysconfig.get_config_var("Py_GIL_DISABLED")
 WARNINGS = ["-Wall", "-Wextra"] + ["-Werror"] * (os.environ.get("INTGRAD_WERROR") == "1")
 # The prefix map keeps the path of the build out of what is distributed.
 COMMON = ["-O3", "-fvisibility=hidden", f"-ffile-prefix-map={ROOT}=.", *WARNINGS]
@@ -89,6 +92,8 @@ def core_extension() -> Extension:
         depends=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/**/*.h")),
         # As system headers, so that only our own code is held to our warnings.
         extra_compile_args=["-std=c11", "-isystem", numpy.get_include(), *COMMON],
+        define_macros=[("Py_LIMITED_API", "0x030A0000")] if ONE_FOR_ALL else [],
+        py_limited_api=ONE_FOR_ALL,
     )
 
 
@@ -131,12 +136,16 @@ def check_compilers() -> None:
 
 
 class BuildExtensions(build_ext):
-    """Notes beside the extensions which torch they were built against."""
+    """Leaves no older build beside the core, and notes which torch _torch was built against."""
 
     def run(self) -> None:
         check_compilers()
         super().run()
-        folder = Path(self.get_ext_fullpath("intgrad._core")).parent
+        core = Path(self.get_ext_fullpath("intgrad._core"))
+        folder = core.parent
+        for suffix in EXTENSION_SUFFIXES:  # Python would take them first
+            if core.name != f"_core{suffix}":
+                (folder / f"_core{suffix}").unlink(missing_ok=True)
         facts = {
             "VERSION": TORCH and TORCH.version,
             "CUDA": TORCH and TORCH.cuda,
@@ -150,6 +159,10 @@ class BuildExtensions(build_ext):
 setup(
     ext_modules=[core_extension()] + ([torch_extension(TORCH)] if TORCH else []),
     cmdclass={"build_ext": BuildExtensions},
-    # pip builds in the source tree, where objects of another torch would be taken for fresh.
-    options={"build": {"build_base": f"build/{'torch-' + TORCH.version if TORCH else 'core'}"}},
+    options={
+        # pip builds in the source tree, where objects of another torch would be taken for fresh.
+        "build": {"build_base": f"build/{'torch-' + TORCH.version if TORCH else 'core'}"},
+        # _torch is of one Python, and so is the wheel that holds it.
+        "bdist_wheel": {"py_limited_api": "cp310"} if ONE_FOR_ALL and not TORCH else {},
+    },
 )

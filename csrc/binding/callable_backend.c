@@ -370,7 +370,7 @@ static void deallocate(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     clear(self);
-    type->tp_free(self);
+    PyObject_GC_Del(self);
     Py_DECREF(type);
 }
 
@@ -396,7 +396,7 @@ PyTypeObject *ig_callable_type(PyObject *module)
 PyObject *ig_callable_new(PyTypeObject *type, PyObject *function, ig_callable_options options,
                           PyObject *model_error)
 {
-    ig_model *model = (ig_model *)type->tp_alloc(type, 0);
+    ig_model *model = (ig_model *)PyType_GenericAlloc(type, 0);
     if (!model)
         return NULL;
     model->handle = (ig_handle){&callable_backend, model};

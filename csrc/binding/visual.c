@@ -26,10 +26,8 @@ static void raise_value(PyArrayObject *array, size_t at, const char *name)
     for (int axis = PyArray_NDIM(array) - 1; place && axis >= 0; axis--) {
         const size_t length = (size_t)PyArray_DIM(array, axis);
         PyObject *index = PyLong_FromSize_t(at % length);
-        if (!index)
+        if (!index || PyTuple_SetItem(place, axis, index) < 0)
             Py_CLEAR(place);
-        else
-            PyTuple_SET_ITEM(place, axis, index);
         at /= length;
     }
     if (value && place)
