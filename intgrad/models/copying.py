@@ -8,7 +8,7 @@ import io
 from typing import Any
 
 from .._core import ModelError
-from . import graphs
+from . import torchscript
 from .errors import first_line
 from .torch_backend import quiet_torch
 
@@ -90,8 +90,8 @@ def find_dtypes(module: Any) -> list[Any]:
     They are those of its parameters; a frozen graph has none, and its weights among its constants.
     """
     weights = [*module.parameters()]
-    if not weights and graphs.is_graph(module):
-        weights = graphs.find_weights(module)
+    if not weights and torchscript.is_graph(module):
+        weights = torchscript.find_weights(module)
     return list(dict.fromkeys(each.dtype for each in weights if each.is_floating_point()))
 
 
@@ -114,9 +114,9 @@ def move(module: Any, device: Any, dtype: Any) -> Any:
 
     with torch.inference_mode(False):
         if dtype is not None:
-            for graph in graphs.find_graphs(module):
+            for graph in torchscript.find_graphs(module):
                 foreign = [each for each in find_dtypes(graph) if each != torch.float32]
-                graphs.convert(graph, dtype, foreign[0] if foreign else None)
+                torchscript.convert(graph, dtype, foreign[0] if foreign else None)
         return module._apply(convert)
 
 
@@ -135,7 +135,7 @@ def _settle(module: Any) -> Any:
 def _deep_copy(module: Any) -> Any:
     """Copy a module; graphs in it by way of a file, because deepcopy leaves them half made."""
     module = _uncompiled(module)
-    copies = {id(graph): _reload(graph) for graph in graphs.find_graphs(module)}
+    copies = {id(graph): _reload(graph) for graph in torchscript.find_graphs(module)}
     try:
         twin = copy.deepcopy(module, dict(copies))
     except Exception:
@@ -186,7 +186,7 @@ def _stand_ins(module: Any) -> dict[int, Any]:
 
 def holds_graph(module: Any) -> bool:
     """Say whether a module is a ScriptModule or has one in it."""
-    return next(graphs.find_graphs(module), None) is not None
+    return next(torchscript.find_graphs(module), None) is not None
 
 
 def _reload(graph: Any) -> Any:

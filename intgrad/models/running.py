@@ -22,11 +22,11 @@ from .channels import find_channels
 from .copying import find_dtypes
 from .errors import first_line
 from .facts import Facts
-from .folding import fold_modules
-from .graphs import freeze, is_graph, is_straight
 from .model import Output, Precision
+from .module_folding import fold_modules
 from .reads import watching
 from .score import add_score
+from .torchscript import freeze, is_graph, is_straight
 from .tracing import UntraceableError
 
 SCORES_AGREE, GRADIENTS_AGREE = 1e-3, 0.05
