@@ -8,23 +8,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..models.archive import Format
 from . import archives
 from .telling import say
+
+FORMATS: dict[Format, str] = {
+    "torchscript": "TorchScript archive",
+    "pt2": ".pt2 of torch.export",
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Say what `intgrad info` takes."""
-    parser.add_argument("model", type=Path, help="a TorchScript archive")
+    parser.add_argument("model", type=Path, help="a TorchScript archive or a .pt2")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command; what it raises, `main` tells."""
-    metadata = archives.read_metadata(options.model)
+    described = archives.describe(options.model)
+    metadata = described.metadata
     if metadata is None:
         say(
-            f"{options.model}: a TorchScript archive without intgrad.json, which does not say how"
-            " it is used: give --preprocess, --size and --scores to intgrad explain (preprocess,"
+            f"{options.model}: a {FORMATS[described.format]} without intgrad.json, which does not"
+            " say how it is used: give --preprocess, --size and --scores to intgrad explain (preprocess,"
             f" input_size and scores to intgrad.load_model), {archives.ADVICE}"
         )
         return

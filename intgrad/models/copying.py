@@ -10,6 +10,7 @@ from typing import Any
 
 from .._core import ModelError
 from .errors import first_line
+from .exported import move_graphs
 from .torch_backend import quiet_torch
 
 
@@ -97,6 +98,7 @@ def move(module: Any, device: Any, dtype: Any) -> Any:
         return tensor.to(device, kind)
 
     with torch.inference_mode(False):
+        move_graphs(module, device)
         return module._apply(convert)
 
 

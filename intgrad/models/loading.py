@@ -14,12 +14,13 @@ from ..images.arrays import check_size
 from .archive import check_archive
 from .copying import copy_module, read_graph
 from .eager import Affine
+from .exported import find_facts, is_program, open_program, read_program
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
 from .model import OUTPUTS, Model, Output, Precision
 from .preprocessing import check_preprocess
 from .probe import probe
 from .running import Kind, Truth, find_kind, load_eagerly, load_graph, reads_pixels
-from .torch_backend import check_devices, import_backend, is_module, quiet_torch
+from .torch_backend import check_devices, check_torch, import_backend, is_module, quiet_torch
 from .tracing import PixelReadError, UntraceableError, make_example, serialise
 
 
@@ -39,14 +40,17 @@ def load_model(
 ) -> Model:
     """Load a classifier and check that it can be explained.
 
-    A TorchScript archive is code: load only what you trust, or pin it with `sha256`.
+    A TorchScript archive is code, and so is a `.pt2`: load only what you trust, or pin it with
+    `sha256`.
 
     Parameters
     ----------
-    source : path, bytes, torch.nn.Module, torch.jit.ScriptModule or callable
-        A TorchScript archive with input NCHW and output (n, K), or with one tensor of scores, or
-        `logits`, in a dict, dataclass, tuple or list; or such a module, of which a copy is
-        explained in evaluation mode, the module itself is left as it is. What a trace or a frozen
+    source : path, bytes, torch.nn.Module, ScriptModule, torch.export.ExportedProgram or callable
+        A TorchScript archive, or a `.pt2` of `torch.export.save`, with input NCHW and output
+        (n, K), or with one tensor of scores, or `logits`, in a dict, dataclass, tuple or list; or
+        such a program or module, of which a copy is explained, a module's in evaluation mode; it is
+        left as it is. A program that was exported for a batch of one picture is given one at a
+        time, and one for a larger batch is refused. What a trace or a frozen
         graph would change, such as branches that depend on pixels, custom gradients and hooks, is
         found by comparing scores and a gradient with the module's own, and explained by eager
         autograd, which a warning says; or a callable
@@ -95,9 +99,11 @@ def load_model(
     FileNotFoundError
         If there is no such archive.
     ModelError
-        If the archive is damaged or no TorchScript; or if the probe, which runs two random images
-        together and alone, finds a model that is still in training mode, mixes the images of a
-        batch, changes its input, has no gradient or returns the wrong shape.
+        If the archive is damaged, neither TorchScript nor a `.pt2`, or of another torch that this
+        one cannot read; if a program takes something else than a batch of pictures of that size; or
+        if the probe, which runs two random images together and alone, finds a model that is still
+        in training mode, mixes the images of a batch, changes its input, has no gradient or returns
+        the wrong shape.
     BackendError
         If torch is missing or not the one that intgrad was built against.
     TypeError, ValueError
@@ -111,7 +117,7 @@ def load_model(
         raise ValueError(f"precision must be 'ieee', 'tf32' or 'bfloat16', got {precision!r}")
     _check_not_foreign(source)
     is_archive = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
-    if not is_archive and not is_module(source):
+    if not is_archive and not is_module(source) and not is_program(source):
         torch_only = {
             "device": device,
             "preprocess": preprocess,
@@ -127,20 +133,29 @@ def load_model(
             f"output={output!r} is for callables; for this model give it to integrated_gradients"
         )
     affine = check_preprocess(preprocess)
+    archive, program = None, source if is_program(source) else None
     if is_archive:
         archive, name = _read(source)
-        metadata = check_archive(archive, name, sha256)
-        facts = read_facts(metadata, name, preprocess, size, scores)
+        described = check_archive(archive, name, sha256)
+        facts = read_facts(described.metadata, name, preprocess, size, scores)
+        if described.format == "pt2":
+            check_torch()
+            program = open_program(archive, name)
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
-        archive, name = None, f"the module {type(source).__name__}"
-        facts = given_facts(name, preprocess, size, scores)
+        kind = "module" if program is None else "program"
+        facts = given_facts(f"the {kind} {type(source).__name__}", preprocess, size, scores)
     facts = facts.update(channels, multilabel)
-    torch_backend = import_backend()
-    devices = check_devices(device, precision)
-    with quiet_torch():
-        found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
+    if program is not None:
+        facts = find_facts(program, facts)
+        devices = check_devices(device, precision)
+        found = _load_program(program, facts, affine, devices, precision)
+    else:
+        torch_backend = import_backend()
+        devices = check_devices(device, precision)
+        with quiet_torch():
+            found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in found.remarks + findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
@@ -168,6 +183,20 @@ class _Loaded:
     kind: Kind
     takes_batches: bool
     remarks: list[str]
+
+
+def _load_program(
+    program: Any, facts: Facts, affine: Affine, devices: list[str], precision: Precision
+) -> _Loaded:
+    """Load a program of torch.export, by autograd."""
+
+    def read() -> Any:
+        return read_program(program)
+
+    eager, kind = find_kind(read, facts, affine, devices[0])
+    truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
+    handles = load_eagerly(read, kind, truth, devices, precision)
+    return _Loaded(handles, kind, truth.takes_batches, [])
 
 
 def _load_torch(
@@ -211,13 +240,9 @@ def _keeps_paths_on_device(device: str) -> bool:
 
 
 def _check_not_foreign(source: Any) -> None:
-    """Refuse what would pass for a module or a callable: classes, Keras models, programs."""
+    """Refuse what would pass for a module or a callable: classes and Keras models."""
     if isinstance(source, type):
         raise TypeError(f"source is a class, {source.__name__}: pass an instance of it")
-    if type(source).__name__ == "ExportedProgram":
-        raise TypeError(
-            "source is an exported program: pass the module that program.module() gives"
-        )
     if any(kind.__module__.partition(".")[0] == "keras" for kind in type(source).__mro__):
         raise TypeError(
             f"source is a Keras model, {type(source).__name__}:"
@@ -235,7 +260,7 @@ def _wrap_callable(
 ) -> Model:
     if not callable(source):
         raise TypeError(
-            "source must be a path, bytes, a torch module or a callable, got"
+            "source must be a path, bytes, a torch module, an exported program or a callable, got"
             f" {type(source).__name__}"
         )
     given = [name for name, value in torch_only.items() if value is not None]

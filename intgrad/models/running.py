@@ -21,6 +21,7 @@ from .copying import find_dtypes, is_straight
 from .eager import Affine, Eager
 from .errors import first_line
 from .facts import Facts
+from .folding import fold_graph
 from .model import Output, Precision
 from .reads import watching
 from .tracing import UntraceableError
@@ -221,6 +222,7 @@ def load_eagerly(
             as_is=is_exact and kind.own_dtype is not None,
             channels_last=channels_last,
         )
+        fold_graph(eager.module, channels_last)
         eager.pairs_single = truth.takes_batches and not channels_last and device == "cpu"
         return _core.callable_model(eager, True)
 

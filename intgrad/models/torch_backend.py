@@ -39,6 +39,17 @@ def quiet_torch() -> Iterator[None]:
         yield
 
 
+def check_torch() -> None:
+    """Raise a BackendError if torch cannot be imported."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise BackendError(
+            f"models of torch need it, and it cannot be imported ({error}): pip install torch, then"
+            " install intgrad again, so that it is built against it"
+        ) from error
+
+
 def import_backend() -> Any:
     """Import torch, then our module for it.
 
@@ -49,13 +60,9 @@ def import_backend() -> Any:
     """
     from .. import _torch_build as built
 
-    try:
-        import torch
-    except ImportError as error:
-        raise BackendError(
-            f"TorchScript models need torch, which cannot be imported ({error}): pip install"
-            " torch, then install intgrad again, so that it is built against it"
-        ) from error
+    check_torch()
+    import torch
+
     mend = (
         "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation SOURCE"
         " (SOURCE: intgrad, or your checkout of it)"
