@@ -8,14 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..models.archive import Format
+from ..models.archive import FORMATS
 from . import archives
 from .telling import say
-
-FORMATS: dict[Format, str] = {
-    "torchscript": "TorchScript archive",
-    "pt2": ".pt2 of torch.export",
-}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +26,8 @@ def run(options: argparse.Namespace) -> None:
     if metadata is None:
         say(
             f"{options.model}: a {FORMATS[described.format]} without intgrad.json, which does not"
-            " say how it is used: give --preprocess, --size and --scores to intgrad explain (preprocess,"
-            f" input_size and scores to intgrad.load_model), {archives.ADVICE}"
+            " say how it is used: give --preprocess, --size and --scores to intgrad explain"
+            f" (preprocess, input_size and scores to intgrad.load_model), {archives.ADVICE}"
         )
         return
     labels = metadata.get("labels")

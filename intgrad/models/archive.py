@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from .._core import ModelError
@@ -23,6 +24,8 @@ code and constants are compressed."""
 
 Format = Literal["torchscript", "pt2"]
 
+FORMATS: dict[Format, str] = {"torchscript": "TorchScript archive", "pt2": ".pt2"}
+"""What they are called."""
 MARKS: dict[Format, tuple[str, ...]] = {
     "pt2": ("archive_format", "serialized_exported_program.json"),  # the second up to torch 2.7
     "torchscript": ("constants.pkl",),
@@ -78,6 +81,16 @@ def check_archive(archive: bytes, name: str, sha256: str | None) -> Description:
         raise ModelError(f"{name} is damaged: the checksum of {damaged!r} does not match")
     format = _find_format(members, name)
     return Description(format, None if metadata is None else _parse_metadata(metadata, name))
+
+
+def check_format(format: Any, destination: Path) -> Format:
+    """Return the format that is meant, by the destination if None, or raise a ValueError."""
+    if format is None:
+        return "pt2" if destination.suffix.lower() == ".pt2" else "torchscript"
+    for known in FORMATS:
+        if format == known:
+            return known
+    raise ValueError(f"format must be 'torchscript', 'pt2' or None, got {format!r}")
 
 
 def _find_format(members: list[str], name: str) -> Format:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core import ModelError
 from .errors import first_line
-from .exported import move_graphs
+from .graphs import move_graphs
 from .torch_backend import quiet_torch
 
 

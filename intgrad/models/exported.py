@@ -30,8 +30,7 @@ ONE_INPUT = (
     "    def forward(self, x): return self.model(x, ...)  # ... is what it takes besides"
 )
 COMMON_CHANNELS = (1, 3, 4)
-GRAPH_DEVICES = ("aten::to", "aten::_to_copy")
-"""The operators that may have their device among their positional arguments."""
+UNBOUNDED = 2**31
 
 
 def is_program(source: Any) -> bool:
@@ -95,79 +94,14 @@ def find_facts(program: Any, facts: Facts) -> Facts:
     return facts if channels is None else facts.update(channels, None)
 
 
-def read_program(program: Any) -> Any:
-    """Return a program as a module of pictures that shares no memory with it.
-
-    Its weights have no gradients. It is in the mode that it was exported in, which cannot change.
-    """
-    import torch
-
-    with torch.inference_mode(False):  # autograd takes no tensor that was made in it
-        graph = program.module()
-        _own_tensors(graph)
-        for part in graph_modules(graph):
-            _drop_assertions(part)
-    return _make_module(graph, program)
-
-
-def graph_modules(module: Any) -> Iterator[Any]:
-    """Yield the graphs in a module that `torch.fx` made."""
-    import torch
-
-    return (part for part in module.modules() if isinstance(part, torch.fx.GraphModule))
-
-
-def move_graphs(module: Any, device: Any) -> None:
-    """Have the graphs in a module make their tensors on another device than they were traced on."""
-    import torch
-
-    for part in graph_modules(module):
-        changed = False
-        for node in part.graph.nodes:
-            if isinstance(node.kwargs.get("device"), torch.device):
-                node.kwargs = {**node.kwargs, "device": device}
-                changed = True
-            schema = getattr(node.target, "_schema", None)
-            if schema is not None and schema.name in GRAPH_DEVICES:
-                node.args = tuple(
-                    device if isinstance(each, torch.device) else each for each in node.args
-                )
-                changed = True
-        if changed:
-            part.recompile()
-
-
-def export_module(module: Any, example: Any, extra_files: dict[str, str], any_batch: bool) -> bytes:
-    """Write a module as a `.pt2`.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A copy of ours.
-    example : torch.Tensor
-        (2, C, H, W) where it takes any number of pictures, else (1, C, H, W).
-    extra_files : dict
-        What else is put into the archive.
-    any_batch : bool
-        Whether it takes any number.
-
-    Raises
-    ------
-    ModelError
-        If torch.export refuses it.
-    """
-    import torch.export
-
-    buffer = io.BytesIO()
-    shapes = ({0: torch.export.Dim("batch", min=1)},) if any_batch else None
-    try:
-        program = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
-        torch.export.save(program, buffer, extra_files=extra_files)
-    except Exception as error:  # the module's own, or torch's for what it cannot hold
-        raise ModelError(
-            f"{type(module).__name__} cannot be exported: {first_line(error)}"
-        ) from error
-    return buffer.getvalue()
+def most_at_once(program: Any) -> int | None:
+    """Return how many pictures a program takes at most; None: any number, or one fixed."""
+    count = _picture_shape(program, "the program")[0]
+    if isinstance(count, int):
+        return None
+    bounds = program.range_constraints.get(count.node.expr)
+    most = getattr(bounds, "upper", None)
+    return int(most) if most is not None and most < UNBOUNDED else None
 
 
 # ---- What is in a file ---------------------------------------------------------------------------
@@ -269,80 +203,3 @@ def _picture_shape(program: Any, name: str) -> tuple[Any, ...]:
             " float32, an example of pixels.float()"
         )
     return shape
-
-
-# ---- A program as a module -----------------------------------------------------------------------
-
-
-def _own_tensors(graph: Any) -> None:
-    """Give a graph tensors of its own, on the CPU; constants become buffers, which move with it."""
-    import torch
-
-    owned: dict[int, Any] = {}
-
-    def own(tensor: Any) -> Any:
-        if id(tensor) not in owned:
-            copied = tensor.detach().clone().cpu()
-            if isinstance(tensor, torch.nn.Parameter):
-                copied = torch.nn.Parameter(copied, requires_grad=False)
-            owned[id(tensor)] = copied
-        return owned[id(tensor)]
-
-    for part in graph.modules():
-        for held in (part._parameters, part._buffers):
-            held.update({key: own(value) for key, value in held.items() if value is not None})
-        loose = [key for key, value in vars(part).items() if isinstance(value, torch.Tensor)]
-        for key in loose:
-            value = vars(part).pop(key)
-            part.register_buffer(key, own(value), persistent=False)
-
-
-def _drop_assertions(graph: Any) -> None:
-    """Take out what holds a graph to the types and the device that it was traced in."""
-    import torch
-
-    asserting = torch.ops.aten._assert_tensor_metadata.default
-    for node in list(graph.graph.nodes):
-        if node.op == "call_function" and node.target is asserting:
-            graph.graph.erase_node(node)
-    graph.recompile()
-
-
-def _make_module(graph: Any, program: Any) -> Any:
-    """Return a module that is given its pictures as a model is: by position, however many."""
-    import torch
-    from torch.utils._pytree import tree_map, tree_unflatten
-
-    spec, most = program.call_spec.in_spec, _most_at_once(program)
-
-    class Program(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.graph = graph
-
-        def forward(self, pictures: Any) -> Any:
-            if most is None or len(pictures) <= most:
-                return self.run(pictures)
-            parts = [self.run(part) for part in pictures.split(most)]
-            return tree_map(lambda *pieces: torch.cat(pieces), *parts)
-
-        def run(self, pictures: Any) -> Any:
-            arguments, keywords = tree_unflatten([pictures], spec)
-            return self.graph(*arguments, **keywords)
-
-        def train(self, mode: bool = True) -> Any:
-            return self  # it has one mode, that of its export
-
-    return Program()
-
-
-def _most_at_once(program: Any) -> int | None:
-    """Return how many pictures a program takes at most, where that is not any number."""
-    shape = _picture_shape(program, "")
-    symbol = getattr(getattr(shape[0], "node", None), "expr", None)
-    bound = program.range_constraints.get(symbol)
-    most = getattr(bound, "upper", None)
-    try:
-        return int(most) if most is not None and most < 2**31 else None
-    except (TypeError, ValueError, OverflowError):
-        return None

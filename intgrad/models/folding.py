@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from .exported import graph_modules
+from .graphs import graph_modules, operator_name
 
 NORMS = {
     f"aten::{name}"
@@ -122,11 +122,11 @@ class _Folder:
         import torch
 
         for node in list(self._graph.nodes):
-            if _name(node) in NORMS:
+            if operator_name(node) in NORMS:
                 self._fold(node)
         for node in self._graph.nodes if channels_last else []:
             weight = self._tensor(node)
-            is_weight = all(_name(user) in CONVOLUTIONS for user in node.users)
+            is_weight = all(operator_name(user) in CONVOLUTIONS for user in node.users)
             if weight is not None and weight.dim() == 4 and is_weight:
                 weight.data = weight.detach().contiguous(memory_format=torch.channels_last)
         self._part.recompile()
@@ -136,7 +136,7 @@ class _Folder:
         given = _arguments(node)
         layer = given["input"]
         norm = self._read_norm(given)
-        if norm is None or _name(layer) not in CONVOLUTIONS | {"aten::linear"}:
+        if norm is None or operator_name(layer) not in CONVOLUTIONS | {"aten::linear"}:
             return
         own = _arguments(layer)
         held = [own["weight"]] if own["bias"] is None else [own["weight"], own["bias"]]
@@ -151,7 +151,7 @@ class _Folder:
             or not _has_rank(layer, weight.dim())  # else its channels are not where the norm's are
         ):
             return
-        transposed = bool(own.get("transposed", "transpose" in _name(layer)))
+        transposed = bool(own.get("transposed", "transpose" in operator_name(layer)))
         folded = fold_weights(weight, bias, norm, transposed, own.get("groups", 1))
         if folded is None:
             return
@@ -222,12 +222,6 @@ def _gives_one_tensor(node: Any) -> bool:
         user.target is operator.getitem and (user.args[1] == 0 or not user.users)
         for user in node.users
     )
-
-
-def _name(node: Any) -> str:
-    """Return the name of a node's operator; "" of one that calls none."""
-    schema = getattr(getattr(node, "target", None), "_schema", None)
-    return str(schema.name) if schema is not None and node.op == "call_function" else ""
 
 
 def _arguments(node: Any) -> dict[str, Any]:

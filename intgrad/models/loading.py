@@ -14,8 +14,9 @@ from ..images.arrays import check_size
 from .archive import check_archive
 from .copying import copy_module, read_graph
 from .eager import Affine
-from .exported import find_facts, is_program, open_program, read_program
+from .exported import find_facts, is_program, open_program
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
+from .graphs import read_program
 from .model import OUTPUTS, Model, Output, Precision
 from .preprocessing import check_preprocess
 from .probe import probe
