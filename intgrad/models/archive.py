@@ -100,7 +100,8 @@ def _find_format(members: list[str], name: str) -> Format:
         if records.intersection(marks):
             return format
     raise ModelError(
-        f"{name} is no .pt2 and no TorchScript archive (torch.save was perhaps used to write it):"
+        f"{name} is no .pt2 and no TorchScript archive (torch.save was perhaps used to write it, or"
+        " it is cut off):"
         " intgrad.save_model(model, path, ...) writes either of a torch module, and"
         " torch.export.save(torch.export.export(model.eval(), (example,)), path) the second. Of a"
         " Keras model, intgrad.adapters.from_keras makes what load_model takes"

@@ -103,7 +103,7 @@ def fold_graph(module: Any, channels_last: bool = True) -> Any:
     """
     import torch
 
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         for part in graph_modules(module):
             _Folder(part).run(channels_last)
     return module

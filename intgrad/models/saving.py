@@ -95,8 +95,9 @@ def save_model(
         with quiet_torch():
             return copy_module(_with_preprocessing(module, affine, type(module).__name__))
 
-    eager, kind = find_kind(read, facts, ([], []), "cpu")
-    truth = Truth(eager, kind, one_at_a_time=False)
+    with quiet_torch():
+        eager, kind = find_kind(read, facts, ([], []), "cpu")
+        truth = Truth(eager, kind, one_at_a_time=False)
     metadata = {
         "format": 1,
         "architecture": type(module).__name__,
