@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..models.archive import check_archive
+from ..models.archive import Description, check_archive
 from ..models.loading import load_model
 from ..models.model import Model
 
@@ -19,7 +19,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Say what an archive without `intgrad.json` has to be told."""
     group = parser.add_argument_group(
         "models that do not say how they are used",
-        "For a TorchScript archive that neither intgrad convert nor intgrad.save_model wrote:",
+        "For a TorchScript archive or .pt2 that neither intgrad convert nor intgrad.save_model"
+        " wrote:",
     )
     group.add_argument(
         "--preprocess",
@@ -81,6 +82,11 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
     """Return what an archive says of itself, or None."""
+    return describe(path).metadata
+
+
+def describe(path: Path) -> Description:
+    """Return what an archive is and says of itself, having verified it."""
     return check_archive(path.read_bytes(), repr(str(path)), None)
 
 

@@ -1,4 +1,4 @@
-"""`intgrad convert`: a Keras Xception in, a TorchScript archive out."""
+"""`intgrad convert`: a Keras Xception in, a TorchScript archive or a `.pt2` out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", help="a .keras, .weights.h5 or .h5 file, or 'imagenet' for Keras's own weights"
     )
-    parser.add_argument("out", type=Path, help="the TorchScript archive to write")
+    parser.add_argument(
+        "out",
+        type=Path,
+        help="the archive to write: a .pt2 of torch.export if it ends so, else TorchScript",
+    )
     parser.add_argument(
         "--weights",
         type=Path,

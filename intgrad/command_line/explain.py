@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         required=True,
-        help="a TorchScript archive, from intgrad.save_model or intgrad convert",
+        help="a TorchScript archive or .pt2, from intgrad.save_model or intgrad convert",
     )
     parser.add_argument("--target", help="class index or label (default: each one's top class)")
     exactness = parser.add_mutually_exclusive_group()

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..attribution.info import torch_version, versions
 from ..models import torch_backend
+from ..models.archive import FORMATS
 from . import archives
 from .telling import say
 
@@ -17,7 +18,10 @@ from .telling import say
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Say what `intgrad info` takes."""
     parser.add_argument(
-        "model", type=Path, nargs="?", help="an archive; without it: what runs models here"
+        "model",
+        type=Path,
+        nargs="?",
+        help="a TorchScript archive or a .pt2; without it: what runs models here",
     )
     parser.set_defaults(run=run)
 
@@ -28,12 +32,13 @@ def run(options: argparse.Namespace) -> None:
         backend = torch_backend.describe_backend()  # which imports torch
         print(_to_json(versions() | torch_version() | {"backend": backend}))
         return
-    metadata = archives.read_metadata(options.model)
+    described = archives.describe(options.model)
+    metadata = described.metadata
     if metadata is None:
         say(
-            f"{options.model}: a TorchScript archive without intgrad.json, which does not say how"
-            " it is used: give --preprocess, --size and --scores to intgrad explain (preprocess,"
-            f" input_size and scores to intgrad.load_model), {archives.ADVICE}"
+            f"{options.model}: a {FORMATS[described.format]} without intgrad.json, which does not"
+            " say how it is used: give --preprocess, --size and --scores to intgrad explain"
+            f" (preprocess, input_size and scores to intgrad.load_model), {archives.ADVICE}"
         )
         return
     labels = metadata.get("labels")

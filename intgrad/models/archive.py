@@ -1,36 +1,64 @@
-"""What a TorchScript archive says of itself, read before libtorch sees it."""
+"""What a TorchScript archive or a `.pt2` says of itself, read before torch sees it."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import re
 import zipfile
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from .._core import ModelError
 
 METADATA = "intgrad.json"
 """The extra file that makes an archive self-describing; `intgrad convert` writes it."""
+EXTRA = re.compile(rf"[^/]+/extra/{re.escape(METADATA)}|extra_files/{re.escape(METADATA)}")
+"""Where it is; the second in a `.pt2` of torch 2.7 and older."""
 EXPANSION_BYTES = 2**28
 """By how much an archive may grow when it is unpacked: weights are stored as they are, and only
 code and constants are compressed."""
 
 
-def check_archive(archive: bytes, name: str, sha256: str | None) -> dict[str, Any] | None:
-    """Verify an archive and read its `intgrad.json`.
+Format = Literal["torchscript", "pt2"]
 
-    libtorch does not verify the checksums of the zip file: damaged weights would load in silence.
+FORMATS: dict[Format, str] = {"torchscript": "TorchScript archive", "pt2": ".pt2"}
+"""What they are called."""
+MARKS: dict[Format, tuple[str, ...]] = {
+    "pt2": ("archive_format", "serialized_exported_program.json"),  # the second up to torch 2.7
+    "torchscript": ("constants.pkl",),
+}
+"""The members that tell a format, in the archive's folder or, of old, beside each other."""
 
-    Returns
-    -------
-    dict or None
-        The metadata; None if the archive has none.
+
+@dataclass(frozen=True)
+class Description:
+    """What an archive is.
+
+    Attributes
+    ----------
+    format : {"torchscript", "pt2"}
+        What wrote it: `torch.jit.save` or `torch.export.save`.
+    metadata : dict or None
+        Its `intgrad.json`, if it has one.
+    """
+
+    format: Format
+    metadata: dict[str, Any] | None
+
+
+def check_archive(archive: bytes, name: str, sha256: str | None) -> Description:
+    """Verify an archive, find what it is, and read its `intgrad.json`.
+
+    torch does not verify the checksums of the zip file: damaged weights would load in silence.
 
     Raises
     ------
     ModelError
-        If the archive is damaged, no TorchScript, or not the one that `sha256` pins.
+        If the archive is damaged, neither TorchScript nor a `.pt2`, or not the one that `sha256`
+        pins.
     """
     if sha256 is not None:
         found = hashlib.sha256(archive).hexdigest()
@@ -43,24 +71,41 @@ def check_archive(archive: bytes, name: str, sha256: str | None) -> dict[str, An
                 raise ValueError(f"{len(archive):,} bytes would unpack to {unpacked:,}")
             damaged = zipped.testzip()
             members = zipped.namelist()
-            own = [member for member in members if member.endswith(f"/extra/{METADATA}")]
+            own = [member for member in members if EXTRA.fullmatch(member)]
             metadata = zipped.read(own[0]) if own and damaged is None else None
     except Exception as error:  # zipfile answers damage with nearly any of them
-        raise ModelError(f"{name} is no TorchScript archive, or is damaged: {error}") from error
+        raise ModelError(
+            f"{name} is no .pt2 and no TorchScript archive, or is damaged: {error}"
+        ) from error
     if damaged is not None:
         raise ModelError(f"{name} is damaged: the checksum of {damaged!r} does not match")
-    if any(member.endswith("/archive_format") for member in members):
-        raise ModelError(
-            f"{name} was written by torch.export, and is no TorchScript archive: pass the module"
-            " that torch.export.load(path).module() gives"
-        )
-    if not any(member.endswith("/constants.pkl") for member in members):
-        raise ModelError(
-            f"{name} is no TorchScript archive (torch.save was perhaps used to write it):"
-            " torch.jit.save(torch.jit.trace(model.eval(), example), path) writes one. Of a Keras"
-            " model, intgrad.adapters.from_keras makes what load_model takes"
-        )
-    return None if metadata is None else _parse_metadata(metadata, name)
+    format = _find_format(members, name)
+    return Description(format, None if metadata is None else _parse_metadata(metadata, name))
+
+
+def check_format(format: Any, destination: Path) -> Format:
+    """Return the format that is meant, by the destination if None, or raise a ValueError."""
+    if format is None:
+        return "pt2" if destination.suffix.lower() == ".pt2" else "torchscript"
+    for known in FORMATS:
+        if format == known:
+            return known
+    raise ValueError(f"format must be 'torchscript', 'pt2' or None, got {format!r}")
+
+
+def _find_format(members: list[str], name: str) -> Format:
+    """Tell the format by what the archive holds, whatever the file is called."""
+    records = {member.rpartition("/")[2] for member in members if member.count("/") < 2}
+    for format, marks in MARKS.items():
+        if records.intersection(marks):
+            return format
+    raise ModelError(
+        f"{name} is no .pt2 and no TorchScript archive (torch.save was perhaps used to write it, or"
+        " it is cut off):"
+        " intgrad.save_model(model, path, ...) writes either of a torch module, and"
+        " torch.export.save(torch.export.export(model.eval(), (example,)), path) the second. Of a"
+        " Keras model, intgrad.adapters.from_keras makes what load_model takes"
+    )
 
 
 def _parse_metadata(text: bytes, name: str) -> dict[str, Any]:

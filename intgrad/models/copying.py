@@ -10,6 +10,7 @@ from typing import Any
 from .._core import ModelError
 from . import torchscript
 from .errors import first_line
+from .graphs import move_graphs
 from .torch_backend import quiet_torch
 
 
@@ -117,6 +118,7 @@ def move(module: Any, device: Any, dtype: Any) -> Any:
             for graph in torchscript.find_graphs(module):
                 foreign = [each for each in find_dtypes(graph) if each != torch.float32]
                 torchscript.convert(graph, dtype, foreign[0] if foreign else None)
+        move_graphs(module, device)
         return module._apply(convert)
 
 

@@ -14,7 +14,9 @@ from ..images.arrays import check_size
 from .archive import check_archive
 from .autograd import Affine
 from .copying import CopyError, check_lent, copy_module, read_graph
+from .exported import find_facts, is_program, open_program
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
+from .graphs import read_program
 from .model import BACKENDS, OUTPUTS, Backend, Model, Output, Precision
 from .preprocessing import check_preprocess
 from .probe import probe
@@ -57,17 +59,19 @@ def load_model(
 ) -> Model:
     """Load a classifier and check that it can be explained.
 
-    A TorchScript archive is code: load only what you trust, or pin it with `sha256`.
+    A TorchScript archive is code, and so is a `.pt2`: load only what you trust, or pin it with
+    `sha256`.
 
     Parameters
     ----------
-    source : path, bytes, torch.nn.Module, torch.jit.ScriptModule or callable
-        A TorchScript archive with input NCHW and output (n, K), or with one tensor of scores, or
-        `logits`, in a dict, dataclass, tuple or list; or such a module, of which a copy is
-        explained in evaluation mode, the module itself is left as it is (one that cannot be
-        copied is used itself, and must be in that mode). What makes a model quicker, as batch
-        norms folded into convolutions, is used where it gives the scores and the gradient of the
-        model as it is. Or a callable
+    source : path, bytes, torch.nn.Module, ScriptModule, torch.export.ExportedProgram or callable
+        A TorchScript archive, or a `.pt2` of `torch.export.save`, with input NCHW and output
+        (n, K), or with one tensor of scores, or `logits`, in a dict, dataclass, tuple or list; or
+        such a program or module, of which a copy is explained, a module's in evaluation mode (one
+        that cannot be copied is used itself, and must be in that mode). A program that was exported
+        for a batch of one picture is given one at a time, and one for a larger batch is refused.
+        What makes a model quicker, as batch norms folded into convolutions, is used where it gives
+        the scores and the gradient of the model as it is. Or a callable
         `f(batch, targets) -> (scores (n, K), gradients of scores[i, targets[i]] (n, H, W, C))`
         on (n, H, W, C) float32 pixels and (n,) int64 classes; one that has a true attribute
         `takes_many_targets` gets (n, T) classes and returns gradients (n, T, H, W, C), so that the
@@ -126,9 +130,11 @@ def load_model(
     FileNotFoundError
         If there is no such archive.
     ModelError
-        If the archive is damaged or no TorchScript; or if the probe, which runs two random images
-        together and alone, finds a model that is still in training mode, mixes the images of a
-        batch, changes its input, has no gradient or returns the wrong shape.
+        If the archive is damaged, neither TorchScript nor a `.pt2`, or of another torch that this
+        one cannot read; if a program takes something else than a batch of pictures of that size; or
+        if the probe, which runs two random images together and alone, finds a model that is still
+        in training mode, mixes the images of a batch, changes its input, has no gradient or returns
+        the wrong shape.
     BackendError
         If torch is missing, or `backend="libtorch"` was not built for the one that is there.
     TypeError, ValueError
@@ -144,7 +150,7 @@ def load_model(
         raise ValueError(f"backend must be 'libtorch', 'autograd' or None, got {backend!r}")
     _check_not_foreign(source)
     is_archive = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
-    if not is_archive and not is_module(source):
+    if not is_archive and not is_module(source) and not is_program(source):
         torch_only = {
             "device": device,
             "preprocess": preprocess,
@@ -165,20 +171,29 @@ def load_model(
         check_score(score, scores, multilabel, backend)
         scores, multilabel, backend = "logits", False, "autograd"
     affine = check_preprocess(preprocess)
+    archive, program = None, source if is_program(source) else None
     if is_archive:
         archive, name = _read(source)
-        metadata = check_archive(archive, name, sha256)
-        facts = read_facts(metadata, name, preprocess, size, scores)
+        described = check_archive(archive, name, sha256)
+        facts = read_facts(described.metadata, name, preprocess, size, scores)
+        if described.format == "pt2":
+            import_torch()
+            program = open_program(archive, name)
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
-        archive, name = None, f"the module {type(source).__name__}"
-        facts = given_facts(name, preprocess, size, scores)
+        kind = "module" if program is None else "program"
+        facts = given_facts(f"the {kind} {type(source).__name__}", preprocess, size, scores)
     facts = facts.update(channels, multilabel)
     import_torch()
+    if program is not None:
+        facts = find_facts(program, facts)
     devices = check_devices(device, precision)
     with quiet_torch():
-        found = _load_torch(source, archive, facts, affine, devices, precision, backend, score)
+        original = _find_original(source, archive, program, facts.name, devices)
+        if score is not None:
+            original = original.scored(score)
+        found = _load_torch(original, facts, affine, devices, precision, backend)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
@@ -213,25 +228,20 @@ class _Loaded:
 
 
 def _load_torch(
-    source: Any,
-    archive: bytes | None,
+    original: Original,
     facts: Facts,
     affine: Affine,
     devices: list[str],
     precision: Precision,
     backend: Backend | None,
-    score: Callable[[Any], Any] | None,
 ) -> _Loaded:
-    """Load an archive, or a module if that is None, in the quickest way that gives its answers."""
-    original = _find_original(source, archive, facts.name, devices)
-    if score is not None:
-        original = original.scored(score)
+    """Load a model in the quickest way that gives its answers."""
     eager, kind = find_kind(original, facts, affine, devices[0])
     truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
-    reason = "modules are run as they are"
-    if backend == "libtorch" or (backend is None and prefers_libtorch(archive)):
+    reason = "modules and programs are run as they are"
+    if backend == "libtorch" or (backend is None and prefers_libtorch(original)):
         try:
-            handles = _load_libtorch(original, archive, kind, truth, devices, precision)
+            handles = _load_libtorch(original, kind, truth, devices, precision)
             return _Loaded(handles, kind, truth.takes_batches, "libtorch")
         except (BackendError, UntraceableError) as error:
             if backend == "libtorch":
@@ -244,14 +254,19 @@ def _load_torch(
     return _Loaded(handles, kind, truth.takes_batches, "autograd", reason)
 
 
-def prefers_libtorch(archive: bytes | None) -> bool:
+def prefers_libtorch(original: Original) -> bool:
     """Say which backend comes first where nobody asks for one."""
-    return archive is not None
+    return original.archive is not None
 
 
-def _find_original(source: Any, archive: bytes | None, name: str, devices: list[str]) -> Original:
+def _find_original(
+    source: Any, archive: bytes | None, program: Any, name: str, devices: list[str]
+) -> Original:
+    """Return where copies of a model come from: a program, an archive or a module."""
+    if program is not None:
+        return Original(lambda: read_program(program))
     if archive is not None:
-        return Original(lambda: read_graph(archive, name))
+        return Original(lambda: read_graph(archive, name), archive)
     try:
         copy_module(source)
     except CopyError:
@@ -263,7 +278,6 @@ def _find_original(source: Any, archive: bytes | None, name: str, devices: list[
 
 def _load_libtorch(
     original: Original,
-    archive: bytes | None,
     kind: Kind,
     truth: Truth,
     devices: list[str],
@@ -271,7 +285,7 @@ def _load_libtorch(
 ) -> list[Any]:
     """Return a handle on each device of what C++ runs, which is the archive or a trace."""
     torch_backend = import_libtorch()
-    graph, place = archive, truth.place
+    graph, place = original.archive, truth.place
     if graph is None:
         example = make_example(kind.facts.input_size, kind.channels, kind.affine)
         graph, place = serialise(original.read(), example, kind.own_dtype), ""
@@ -288,13 +302,9 @@ def _keeps_paths_on_device(device: str) -> bool:
 
 
 def _check_not_foreign(source: Any) -> None:
-    """Refuse what would pass for a module or a callable: classes, Keras models, programs."""
+    """Refuse what would pass for a module or a callable: classes and Keras models."""
     if isinstance(source, type):
         raise TypeError(f"source is a class, {source.__name__}: pass an instance of it")
-    if type(source).__name__ == "ExportedProgram":
-        raise TypeError(
-            "source is an exported program: pass the module that program.module() gives"
-        )
     if any(kind.__module__.partition(".")[0] == "keras" for kind in type(source).__mro__):
         raise TypeError(
             f"source is a Keras model, {type(source).__name__}:"
@@ -312,7 +322,7 @@ def _wrap_callable(
 ) -> Model:
     if not callable(source):
         raise TypeError(
-            "source must be a path, bytes, a torch module or a callable, got"
+            "source must be a path, bytes, a torch module, an exported program or a callable, got"
             f" {type(source).__name__}"
         )
     given = [name for name, value in torch_only.items() if value is not None]

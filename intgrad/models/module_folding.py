@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .folding import Norm, fold_weights
+
 
 def fold_modules(module: Any, run: Callable[[], Any]) -> int:
     """Fold the batch norms of a module of ours, and lay its convolutions' weights channels last.
@@ -24,7 +26,7 @@ def fold_modules(module: Any, run: Callable[[], Any]) -> int:
     """
     owners = _find_owners(module)
     seen = _watch(run, owners)
-    stand_ins = {}
+    stand_ins: dict[int, Any] = {}
     for found in seen:
         convolution = owners.get(found.weight)
         norm = owners.get(found.norm) if found.norm is not None else None
@@ -156,25 +158,25 @@ def _without_norm(norm: Any) -> Any:
 
 def _fold(convolution: Any, norm: Any, is_transposed: bool) -> bool:
     """Put a batch norm into a convolution's weights; say whether that could be done."""
-    import torch
-    from torch.nn.utils.fusion import fuse_conv_bn_weights
-
-    if "bias" not in convolution._parameters or (is_transposed and convolution.groups > 1):
+    if "bias" not in convolution._parameters or convolution.weight.dtype != norm.running_mean.dtype:
         return False
-    with torch.no_grad():
-        weight, bias = fuse_conv_bn_weights(
-            convolution.weight,
-            convolution.bias,
-            norm.running_mean,
-            norm.running_var,
-            norm.eps,
-            norm.weight,
-            norm.bias,
-            is_transposed,
-        )
-    convolution.weight = weight.requires_grad_(False)
-    convolution.bias = bias.requires_grad_(False)
+    folded = fold_weights(
+        convolution.weight,
+        convolution.bias,
+        Norm(norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps),
+        is_transposed,
+        convolution.groups,
+    )
+    if folded is None:
+        return False
+    convolution.weight, convolution.bias = (_parameter(each) for each in folded)
     return True
+
+
+def _parameter(tensor: Any) -> Any:
+    import torch
+
+    return torch.nn.Parameter(tensor, requires_grad=False)
 
 
 def _lay_out(convolution: Any) -> None:

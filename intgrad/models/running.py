@@ -22,6 +22,7 @@ from .channels import find_channels
 from .copying import find_dtypes
 from .errors import first_line
 from .facts import Facts
+from .folding import fold_graph
 from .model import Output, Precision
 from .module_folding import fold_modules
 from .reads import watching
@@ -43,16 +44,19 @@ class Original:
     ----------
     read : callable
         Gives a module of ours, a new one each time; or always the user's own, where it is lent.
+    archive : bytes or None
+        The TorchScript archive that they are read from.
     is_lent : bool
         The module cannot be copied, and is left as it is.
     """
 
     read: Callable[[], Any]
+    archive: bytes | None = None
     is_lent: bool = False
 
     def scored(self, score: Callable[[Any], Any]) -> Original:
         """Return these, of which `score` is what they give."""
-        return replace(self, read=lambda: add_score(self.read(), score))
+        return replace(self, read=lambda: add_score(self.read(), score), archive=None)
 
 
 @dataclass(frozen=True)
@@ -278,6 +282,6 @@ def _fold(autograd: Autograd, kind: Kind) -> None:
         if is_graph(module):
             return freeze(module, autograd.tf32)
         fold_modules(module, run)
-        return module
+        return fold_graph(module)
 
     autograd.replace(fold)

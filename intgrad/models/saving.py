@@ -11,10 +11,13 @@ from typing import Any, Literal
 from .._core import ModelError
 from .._files import write_whole
 from ..images.arrays import check_size
-from .archive import METADATA
+from .archive import FORMATS, METADATA, Format, check_format
 from .autograd import Affine
 from .copying import copy_module
+from .exported import find_facts, is_program
+from .exporting import UnexportableError, serialise_program
 from .facts import Facts, check_kind, check_labels
+from .graphs import read_program
 from .loading import load_model
 from .preprocessing import check_preprocess
 from .running import Original, Truth, find_kind
@@ -32,16 +35,18 @@ def save_model(
     labels: Sequence[str] | None = None,
     channels: int | None = None,
     multilabel: bool | None = None,
+    format: Format | None = None,
 ) -> None:
-    """Write a module as a TorchScript archive that `load_model` and the command line take as it is.
+    """Write a module as an archive that `load_model` and the command line take as it is.
 
-    The archive takes pixels 0..255: the preprocessing becomes part of its graph.
+    The archive takes pixels 0..255: the preprocessing becomes part of its graph. It is code: who
+    loads it runs it.
 
     Parameters
     ----------
-    module : torch.nn.Module
-        Input NCHW, output (n, K). A copy in evaluation mode is written; the module itself is left
-        as it is.
+    module : torch.nn.Module or torch.export.ExportedProgram
+        Input NCHW, output (n, K). A copy in evaluation mode is written (a program's mode is that of
+        its export); the module itself is left as it is.
     destination : path
         The archive; replaced whole if it exists.
     input_size : (int, int)
@@ -50,32 +55,49 @@ def save_model(
         As in `load_model`.
     labels : sequence of str, optional
         One name per class.
+    format : {"torchscript", "pt2"}, optional
+        What `torch.jit.trace` makes of the module, or `torch.export`, which takes any number of
+        pictures, holds no choice that the module makes by its pixels, and goes on where TorchScript
+        is deprecated. By the destination's name if None: "pt2" where it ends in `.pt2`.
 
     Raises
     ------
     TypeError
         If it is no module.
     ModelError
-        If the module cannot be traced, or what `load_model` tries of it fails; nothing is written.
+        If the module cannot be traced or exported, or what `load_model` tries of it fails; nothing
+        is written.
     ValueError
         If an argument is wrong, or there is not one label per class.
     """
-    if not is_module(module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    if not is_module(module) and not is_program(module):
+        raise TypeError(
+            "module must be a torch.nn.Module or a torch.export.ExportedProgram, got"
+            f" {type(module).__name__}"
+        )
     size = check_size(input_size, "input_size")
     check_kind(scores)
     names = None if labels is None else list(check_labels(labels))
     destination = Path(destination)
+    format = check_format(format, destination)
     affine = check_preprocess(preprocess)
     if len(affine[0]) > 1:  # the graph would make more channels of one
         if channels not in (None, len(affine[0])):
             raise ValueError(f"preprocess is for {len(affine[0])} channels, got {channels=}")
         channels = len(affine[0])
-    name = f"the module {type(module).__name__}"
-    facts = Facts(name, size, scores).update(channels, multilabel)
-    wrapped = _with_preprocessing(module, affine)
+    facts = Facts(f"the module {type(module).__name__}", size, scores).update(channels, multilabel)
+    if is_program(module):
+        facts = find_facts(module, facts)
+
+    def read() -> Any:
+        if is_program(module):
+            return _with_preprocessing(read_program(module), affine, type(module).__name__)
+        with quiet_torch():
+            return copy_module(_with_preprocessing(module, affine, type(module).__name__))
+
     with quiet_torch():
-        eager, kind = find_kind(Original(lambda: copy_module(wrapped)), facts, ([], []), "cpu")
+        eager, kind = find_kind(Original(read), facts, ([], []), "cpu")
+        truth = Truth(eager, kind, one_at_a_time=False)
     metadata = {
         "format": 1,
         "architecture": type(module).__name__,
@@ -88,27 +110,37 @@ def save_model(
     }
     instead = "it cannot be saved, but load_model(module) explains it"
     try:
-        archive = make_archive(wrapped, size, metadata, kind.own_dtype)
-    except UntraceableError as error:
-        raise UntraceableError(f"{error}: {instead}") from error
+        archive = make_archive(read(), format, metadata, kind.own_dtype, truth.takes_batches)
+    except (UntraceableError, UnexportableError) as error:
+        raise type(error)(f"{error}: {instead}") from error
     model = load_model(archive, device="cpu")
-    if not Truth(eager, kind, not model._takes_batches).agrees(model._handle):
+    if truth.takes_batches and not model._takes_batches:
+        truth = Truth(eager, kind, one_at_a_time=True)
+    if not truth.agrees(model._handle):
         raise ModelError(
-            f"a trace of {name} gives other scores or gradients than the module: {instead}"
+            f"the {FORMATS[format]} of {facts.name} gives other scores or gradients than the"
+            f" module: {instead}"
         )
     write_archive(destination, archive)
 
 
 def make_archive(
-    module: Any, size: tuple[int, int], metadata: Mapping[str, Any], own_dtype: Any = None
+    module: Any,
+    format: Format,
+    metadata: Mapping[str, Any],
+    own_dtype: Any = None,
+    any_batch: bool = True,
 ) -> bytes:
-    """Return a module from pixels to scores as an archive with `intgrad.json`.
+    """Return a module from pixels to scores, a copy of ours, as an archive with `intgrad.json`.
 
-    `own_dtype` is that of its pictures where it runs only in its own types.
+    `own_dtype` is that of its pictures where it runs only in its own types; `any_batch` says
+    whether it takes several at once.
     """
-    example = make_example(size, metadata["channels"], ([], []))
+    example = make_example(tuple(metadata["input_size"]), metadata["channels"], ([], []))
     extra_files = {METADATA: json.dumps(metadata)}
-    return serialise(copy_module(module), example, own_dtype, extra_files)
+    if format == "pt2":
+        return serialise_program(module, example, own_dtype, extra_files, any_batch)
+    return serialise(module, example, own_dtype, extra_files)
 
 
 def write_archive(destination: Path, archive: bytes) -> None:
@@ -117,8 +149,8 @@ def write_archive(destination: Path, archive: bytes) -> None:
     write_whole(destination, part, lambda path: path.write_bytes(archive))
 
 
-def _with_preprocessing(module: Any, affine: Affine) -> Any:
-    """Return a module on pixels."""
+def _with_preprocessing(module: Any, affine: Affine, name: str) -> Any:
+    """Return a module on pixels; `name` is what errors call it."""
     import torch
 
     scale, offset = affine
@@ -135,5 +167,5 @@ def _with_preprocessing(module: Any, affine: Affine) -> Any:
         def forward(self, pixels: Any) -> Any:
             return self.network(pixels * self.scale + self.offset)
 
-    OnPixels.__name__ = type(module).__name__  # what errors call it
+    OnPixels.__name__ = name
     return OnPixels()

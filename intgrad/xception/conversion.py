@@ -1,4 +1,4 @@
-"""From Keras's files to a TorchScript archive."""
+"""From Keras's files to a TorchScript archive or a `.pt2`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..models.archive import check_format
+from ..models.copying import copy_module
 from ..models.preprocessing import check_preprocess
 from ..models.saving import make_archive, write_archive
 from .keras_config import Rescaling
@@ -31,7 +33,7 @@ def convert(
     preprocess: Any = None,
     license: str | None = None,
 ) -> dict[str, Any]:
-    """Convert a Keras Xception into a self-describing TorchScript archive.
+    """Convert a Keras Xception into a self-describing TorchScript archive or `.pt2`.
 
     The archive takes pixels (n, 3, height, width) in 0..255 and returns logits: the preprocessing
     is inside and a final softmax is left out.
@@ -42,7 +44,8 @@ def convert(
         A ``.keras``, ``.weights.h5`` or legacy ``.h5`` file: Xception with its own top or with a
         dense head.
     destination : path
-        The archive to write; replaced whole if it exists.
+        The archive to write, a `.pt2` of torch.export if it ends so, else TorchScript; replaced
+        whole if it exists.
     input_size : (int, int), optional
         Height and width. Default: the model's own; 299 x 299 for a file of weights alone.
     labels : sequence of str, optional
@@ -89,7 +92,8 @@ def convert(
         "source": {"file": source.name, "sha256": _sha256(source)},
         "license": license,
     }
-    write_archive(destination, make_archive(model, size, metadata))
+    archive = make_archive(copy_module(model), check_format(None, destination), metadata)
+    write_archive(destination, archive)
     return metadata
 
 

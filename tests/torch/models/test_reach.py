@@ -1213,14 +1213,3 @@ def test_exported_programs_are_explained_as_modules():
         module.eval(), (torch.zeros(2, 3, *SIZE),), dynamic_shapes=({0: batch},)
     )
     check(module, source=program.module())
-
-
-def test_exported_programs_say_what_to_do(tmp_path):
-    program = torch.export.export(
-        head(lambda: nn.Conv2d(3, 4, 3)).eval(), (torch.zeros(2, 3, *SIZE),)
-    )
-    with pytest.raises(TypeError, match=r"program\.module\(\)"):
-        intgrad.load_model(program, **KIND)
-    torch.export.save(program, tmp_path / "e.pt2")
-    with pytest.raises(intgrad.ModelError, match=r"torch\.export\.load\(path\)\.module\(\)"):
-        intgrad.load_model(tmp_path / "e.pt2", **KIND)
