@@ -36,6 +36,7 @@ from .torch_backend import (
     import_libtorch,
     import_torch,
     is_module,
+    quiet_numbers,
     quiet_torch,
 )
 from .tracing import PixelReadError, UntraceableError, make_example, serialise
@@ -189,7 +190,7 @@ def load_model(
     if program is not None:
         facts = find_facts(program, facts)
     devices = check_devices(device, precision)
-    with quiet_torch():
+    with quiet_torch() if archive is not None else quiet_numbers():
         original = _find_original(source, archive, program, facts.name, devices)
         if score is not None:
             original = original.scored(score)

@@ -26,16 +26,24 @@ def is_module(source: Any) -> bool:
 
 
 @contextlib.contextmanager
-def quiet_torch() -> Iterator[None]:
-    """Keep to ourselves what torch says of its own `torch.jit`, and of numbers made of pixels.
+def quiet_numbers() -> Iterator[None]:
+    """Keep to ourselves what torch says of numbers made of pixels, of which load_model says more.
 
-    From 2.13 on it deprecates the first in Python, and archives are made with it, and parts of its
-    own exported programs, when they are copied. Of the second load_model says more, and torch says
-    it once a process.
+    And of parts of its own exported programs, when modules that hold them are copied.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True to a scalar")
         warnings.filterwarnings("ignore", ".*treespec", FutureWarning)
+        yield
+
+
+@contextlib.contextmanager
+def quiet_torch() -> Iterator[None]:
+    """Keep to ourselves what torch says of its own `torch.jit`, and what `quiet_numbers` does.
+
+    From 2.13 on it is deprecated in Python, and archives are read and made with it.
+    """
+    with quiet_numbers():
         for category in (DeprecationWarning, FutureWarning):
             warnings.filterwarnings("ignore", r".*torch\.jit", category)
         yield
