@@ -13,11 +13,12 @@ from .._caller import caller_level
 from ..images.arrays import check_size
 from .archive import check_archive
 from .copying import copy_module, read_graph
-from .eager import Affine
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
 from .model import OUTPUTS, Model, Output, Precision
-from .preprocessing import check_preprocess
+from .preprocessing import Preprocessing
+from .presets.recognising import read_preprocess
 from .probe import probe
+from .reversing import reverse_channels
 from .running import Kind, Truth, find_kind, load_eagerly, load_graph, reads_pixels
 from .torch_backend import check_devices, import_backend, is_module, quiet_torch
 from .tracing import PixelReadError, UntraceableError, make_example, serialise
@@ -55,15 +56,27 @@ def load_model(
     device : str, torch.device or list of them, optional
         `"cpu"`, `"cuda"` or `"cuda:1"`; CUDA if there is one, else the CPU, if None. Several, as
         `["cuda:0", "cuda:1"]`, get a copy of the model each and share the images of a batch.
-    preprocess : {"xception", "imagenet", "none"}, dict or (scale, offset), optional
+    preprocess : {"xception", "imagenet", "none"}, (scale, offset), dict, path or object, optional
         What turns pixels 0..255 into what the model was trained on: x / 127.5 - 1; (x / 255 -
-        mean) / std with ImageNet's; nothing; the same with yours, `{"mean": m, "std": s}` in units
-        of 0..1; x * scale + offset. Numbers, or one per channel. Needed unless the archive says so
-        itself (`save_model` and `intgrad convert` write such archives).
+        mean) / std with ImageNet's; nothing; x * scale + offset, or `{"mean": m, "std": s}` in
+        units of 0..1. Numbers, or one per channel. Needed unless the archive says so itself
+        (`save_model` and `intgrad convert` write such archives).
+
+        What also says how photographs become pictures of the right size makes
+        `Model.load_image` do that, and `input_size` unnecessary: a timm data config
+        (`timm.data.resolve_model_data_config(model)` or `model.pretrained_cfg`); torchvision's
+        `weights.transforms()`, or a `Compose` of the deterministic steps; a transformers image
+        processor, its `to_dict()`, or the path or text of its `preprocessor_config.json`; or a dict
+        of what of these is needed (a path or text of JSON as well): `resize_size`, `resize_mode`,
+        `crop_size`, `interpolation`, `antialias`, `dtype`, `fill`, `centering` (as in
+        `Model.transform`), `rescale_factor` (1 / 255), then `mean` (0) and `std` (1),
+        `channel_order` ("RGB" or "BGR": that of the network, of `mean` and of `std`; pictures are
+        RGB always) and `channels`.
     labels : sequence of str, optional
         Names of the K classes; default: the archive's own, if it has any.
     input_size : (int, int), optional
-        Height and width; needed unless the archive says so itself. A callable may do without.
+        Height and width; needed unless the archive or `preprocess` says so. A callable may do
+        without.
     scores : {"logits", "probabilities"}, optional
         What the model returns; needed unless the archive says so itself.
     output : {"softmax", "log_softmax", "logit", "sigmoid"}, optional
@@ -126,7 +139,8 @@ def load_model(
         raise ValueError(
             f"output={output!r} is for callables; for this model give it to integrated_gradients"
         )
-    affine = check_preprocess(preprocess)
+    prepared = read_preprocess(preprocess)
+    size = prepared.agree_on_size(size)
     if is_archive:
         archive, name = _read(source)
         metadata = check_archive(archive, name, sha256)
@@ -136,11 +150,11 @@ def load_model(
             raise ValueError("sha256 pins an archive, and a module was given")
         archive, name = None, f"the module {type(source).__name__}"
         facts = given_facts(name, preprocess, size, scores)
-    facts = facts.update(channels, multilabel)
+    facts = facts.update(prepared.agree_on_channels(channels), multilabel)
     torch_backend = import_backend()
     devices = check_devices(device, precision)
     with quiet_torch():
-        found = _load_torch(torch_backend, source, archive, facts, affine, devices, precision)
+        found = _load_torch(torch_backend, source, archive, facts, prepared, devices, precision)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in found.remarks + findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
@@ -155,6 +169,7 @@ def load_model(
         scores=facts.scores,
         multilabel=findings.multilabel,
         takes_batches=findings.takes_batches,
+        transform=facts.transform or prepared.transform,
     )
     model._check_labels()
     return model
@@ -175,19 +190,23 @@ def _load_torch(
     source: Any,
     archive: bytes | None,
     facts: Facts,
-    affine: Affine,
+    prepared: Preprocessing,
     devices: list[str],
     precision: Precision,
 ) -> _Loaded:
     """Load an archive, or a module if that is None, in the quickest way that gives its answers."""
 
+    affine = prepared.affine
+    reverses = prepared.channel_order == "BGR"
+
     def read() -> Any:
-        return copy_module(source) if archive is None else read_graph(archive, facts.name)
+        module = copy_module(source) if archive is None else read_graph(archive, facts.name)
+        return reverse_channels(module) if reverses else module
 
     eager, kind = find_kind(read, facts, affine, devices[0])
     truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
     try:
-        graph, place = archive, truth.place
+        graph, place = None if reverses else archive, truth.place
         if graph is None:
             example = make_example(facts.input_size, kind.channels, affine)
             graph, place = serialise(read(), example, kind.own_dtype), ""
