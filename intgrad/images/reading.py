@@ -70,7 +70,9 @@ def load_image(
     return to_pixels(decode(path, channels), transform)
 
 
-def load_pixels(source: Any, transform: ImageTransform | None, channels: int | None) -> Float32Array:
+def load_pixels(
+    source: Any, transform: ImageTransform | None, channels: int | None
+) -> Float32Array:
     """Return what a file, a Pillow image or an array is to a model, as `Model.load_image` says.
 
     `channels` are those that the model takes; None if nobody knows, and 3 of what is no array.
@@ -97,11 +99,11 @@ def _to_bands(array: npt.NDArray[Any]) -> list[Any]:
     pil = require("PIL.Image", "pillow", "load_image")
     with np.errstate(invalid="ignore"):
         whole = array.astype(np.uint8)
-    if not np.array_equal(whole, array):
-        whole = to_float32(array)
-    elif array.shape[2] == 3:
+    are_bytes = np.array_equal(whole, array)
+    if are_bytes and array.shape[2] == 3:
         return [pil.fromarray(whole)]
-    return [pil.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(whole, 2, 0)]
+    bands = np.moveaxis(whole if are_bytes else to_float32(array), 2, 0)
+    return [pil.fromarray(np.ascontiguousarray(band)) for band in bands]
 
 
 def decode(path: str | os.PathLike[str], channels: int = 3) -> Any:

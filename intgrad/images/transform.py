@@ -13,6 +13,8 @@ import numpy.typing as npt
 from .._optional import require
 from .arrays import Float32Array, check_size
 
+Pixels = npt.NDArray[Any]
+
 MAX_PIXELS = 100_000_000
 """No picture may be larger, neither as it comes nor resized."""
 INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
@@ -216,8 +218,8 @@ class ImageTransform:
             return height, width
         if isinstance(self.resize_size, int):
             short, long = sorted((height, width))
-            new = self.resize_size, int(self.resize_size * long / short)
-            return new if height <= width else new[::-1]
+            new_short, new_long = self.resize_size, int(self.resize_size * long / short)
+            return (new_short, new_long) if height <= width else (new_long, new_short)
         if self.resize_mode == "squash":
             return self.resize_size
         ratios = height / self.resize_size[0], width / self.resize_size[1]
@@ -229,14 +231,16 @@ class ImageTransform:
             return spare // 2
         return round(spare / 2) if spare >= 0 else -(-spare // 2)
 
-    def _resize(self, picture: Any, size: tuple[int, int]) -> npt.NDArray[Any]:
+    def _resize(self, picture: Any, size: tuple[int, int]) -> Pixels:
         """Return pixels (H, W, C)."""
         rounds = self.dtype == "uint8" and picture.mode != "F"
         if not self.antialias and self.interpolation in SAMPLED:
             pixels = _with_channels(np.asarray(picture))
-            for axis, new in enumerate(size):
-                pixels = _sample(pixels, axis, new, self.interpolation)
-            return np.clip(np.rint(pixels) if rounds else pixels, 0, 255)
+            for axis in (1, 0):  # bytes are rounded after each, as torch has it
+                pixels = _sample(pixels, axis, size[axis], self.interpolation)
+                pixels = np.clip(np.rint(pixels), 0, 255) if rounds else pixels
+            clipped: Pixels = np.clip(pixels, 0, 255)
+            return clipped
         pil = require("PIL.Image", "pillow", "load_image")
         resample = pil.Resampling[self.interpolation.upper()]
         if rounds:
@@ -244,7 +248,8 @@ class ImageTransform:
         bands = [
             np.asarray(band.convert("F").resize(size[::-1], resample)) for band in picture.split()
         ]
-        return np.clip(np.stack(bands, axis=-1), 0, 255)
+        stacked: Pixels = np.clip(np.stack(bands, axis=-1), 0, 255)
+        return stacked
 
 
 def name_interpolation(value: Any) -> str:
@@ -255,18 +260,18 @@ def name_interpolation(value: Any) -> str:
     return str(value).removesuffix("-exact")
 
 
-def _with_channels(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _with_channels(pixels: Pixels) -> Pixels:
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
-def _sample(pixels: npt.NDArray[Any], axis: int, new: int, interpolation: str) -> Float32Array:
+def _sample(pixels: Pixels, axis: int, new: int, interpolation: str) -> Float32Array:
     """Resize along an axis by a weighted sum of the nearest pixels; edges are repeated."""
     old = pixels.shape[axis]
     places = (np.arange(new) + 0.5) * (old / new) - 0.5
     first = np.floor(places)
     shape = [1, 1, 1]
     shape[axis] = new
-    total = np.zeros(pixels.shape[:axis] + (new,) + pixels.shape[axis + 1 :], np.float32)
+    total = np.zeros((*pixels.shape[:axis], new, *pixels.shape[axis + 1 :]), np.float32)
     for tap in (0, 1) if interpolation == "bilinear" else (-1, 0, 1, 2):
         weights = _weigh(np.abs(places - first - tap), interpolation)
         rows = np.clip(first + tap, 0, old - 1).astype(np.intp)

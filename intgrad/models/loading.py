@@ -195,7 +195,6 @@ def _load_torch(
     precision: Precision,
 ) -> _Loaded:
     """Load an archive, or a module if that is None, in the quickest way that gives its answers."""
-
     affine = prepared.affine
     reverses = prepared.channel_order == "BGR"
 

@@ -27,7 +27,7 @@ def read_preprocess(preprocess: Any) -> Preprocessing:
         If it is a file that cannot be read.
     """
     if isinstance(preprocess, os.PathLike) or _is_file_or_json(preprocess):
-        preprocess = _read_json(preprocess)
+        preprocess = read_json(preprocess)
     preprocess = _unwrap(preprocess)
     if isinstance(preprocess, Mapping) and set(preprocess) != {"mean", "std"}:
         if transformers_processor.describes(preprocess):
@@ -43,14 +43,18 @@ def read_preprocess(preprocess: Any) -> Preprocessing:
 
 
 def _is_file_or_json(preprocess: Any) -> bool:
-    return isinstance(preprocess, str) and preprocess not in NAMES and (
-        preprocess.lstrip().startswith("{")
-        or preprocess.endswith(".json")
-        or os.path.exists(preprocess)
+    return (
+        isinstance(preprocess, str)
+        and preprocess not in NAMES
+        and (
+            preprocess.lstrip().startswith("{")
+            or preprocess.endswith(".json")
+            or os.path.exists(preprocess)
+        )
     )
 
 
-def _read_json(source: str | os.PathLike[str]) -> Mapping[str, Any]:
+def read_json(source: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Read JSON, or a file of it, or the one in a folder that describes preprocessing."""
     text, name = os.fspath(source), "preprocess"
     if not text.lstrip().startswith("{"):

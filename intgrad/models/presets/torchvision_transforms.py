@@ -12,8 +12,20 @@ from .unknown import name_step, refuse
 
 CONTAINERS = ("Compose", "Sequential")
 SEVERAL = ("FiveCrop", "TenCrop")
-RANDOM = ("AutoAugment", "RandAugment", "TrivialAugment", "AugMix", "ColorJitter", "ElasticTransform")
-RANDOM += ("Random", "GaussianBlur", "GaussianNoise", "ScaleJitter", "CutMix", "MixUp")
+RANDOM = (
+    "AugMix",
+    "AutoAugment",
+    "ColorJitter",
+    "CutMix",
+    "ElasticTransform",
+    "GaussianBlur",
+    "GaussianNoise",
+    "MixUp",
+    "RandAugment",
+    "Random",
+    "ScaleJitter",
+    "TrivialAugment",
+)
 """How the names begin of steps that are drawn at random."""
 NOTHING = ("Identity", "ToPureTensor", "RGB")
 """Steps that change nothing of an RGB photograph."""
@@ -24,7 +36,7 @@ def are(preprocess: Any) -> bool:
     """Say whether it is a pipeline, a preset or a step."""
     kind = type(preprocess).__name__
     return (
-        kind in (*CONTAINERS, *NOTHING, *_Pipeline.STEPS)
+        kind in (*CONTAINERS, *NOTHING, *STEPS)
         or kind.startswith((*RANDOM, *SEVERAL))
         or hasattr(preprocess, "resize_size")
         or isinstance(getattr(preprocess, "transforms", preprocess), functools.partial)
@@ -80,8 +92,6 @@ def _flatten(transforms: Any) -> Iterator[Any]:
 class _Pipeline:
     """What steps add up to."""
 
-    STEPS: dict[str, Callable[[_Pipeline, Any, str], None]] = {}
-
     def __init__(self) -> None:
         self._fields: dict[str, Any] = {}
         self._channels: int | None = None
@@ -93,16 +103,20 @@ class _Pipeline:
     def add(self, step: Any, name: str) -> None:
         """Add a step; `name` is what messages call it."""
         kind = type(step).__name__
-        if kind in NOTHING or "convert_rgb" in _own_name(step) or "convert_to_rgb" in _own_name(step):
+        if (
+            kind in NOTHING
+            or "convert_rgb" in _own_name(step)
+            or "convert_to_rgb" in _own_name(step)
+        ):
             return
         if kind.startswith(RANDOM):
             raise refuse(f"{name} is drawn at random")
         if kind.startswith(SEVERAL):
             raise refuse(f"{name} makes several pictures of one")
-        if kind not in self.STEPS:
+        if kind not in STEPS:
             raise refuse(f"nobody can know what {name} does")
         try:
-            self.STEPS[kind](self, step, name)
+            STEPS[kind](self, step, name)
         except AttributeError:  # it is another library's
             raise refuse(f"nobody can know what {name} does") from None
 
@@ -189,22 +203,23 @@ class _Pipeline:
             raise refuse(f"{name} is a second normalisation")
         self._normalise = _list(step.mean), _list(step.std)
 
-    STEPS.update(
-        Resize=_resize,
-        ResizeKeepRatio=_keep_ratio,
-        CenterCrop=_crop,
-        CenterCropOrPad=_crop,
-        Grayscale=_grayscale,
-        ToTensor=_to_floats,
-        MaybeToTensor=_to_floats,
-        PILToTensor=_to_bytes,
-        MaybePILToTensor=_to_bytes,
-        ToImage=_to_bytes,
-        ConvertImageDtype=_to_dtype,
-        ToDtype=_to_dtype,
-        ToPILImage=_to_pillow,
-        Normalize=_normalize,
-    )
+
+STEPS: dict[str, Callable[[_Pipeline, Any, str], None]] = {
+    "Resize": _Pipeline._resize,
+    "ResizeKeepRatio": _Pipeline._keep_ratio,
+    "CenterCrop": _Pipeline._crop,
+    "CenterCropOrPad": _Pipeline._crop,
+    "Grayscale": _Pipeline._grayscale,
+    "ToTensor": _Pipeline._to_floats,
+    "MaybeToTensor": _Pipeline._to_floats,
+    "PILToTensor": _Pipeline._to_bytes,
+    "MaybePILToTensor": _Pipeline._to_bytes,
+    "ToImage": _Pipeline._to_bytes,
+    "ConvertImageDtype": _Pipeline._to_dtype,
+    "ToDtype": _Pipeline._to_dtype,
+    "ToPILImage": _Pipeline._to_pillow,
+    "Normalize": _Pipeline._normalize,
+}
 
 
 def _own_name(step: Any) -> str:
