@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._optional import require
-from ..images.transform import ImageTransform
+from ..images.transform import Box, ImageTransform
 
 Picture = npt.NDArray[np.uint8]
 
@@ -75,41 +75,58 @@ def frame(photograph: Any, transform: ImageTransform | None) -> Framed:
     """
     photograph = photograph.convert("RGB")
     width, height = photograph.size
-    if transform is None:
-        top, left, bottom, right = 0, 0, height, width
+    whole = Box(0, 0, height, width)
+    view = whole if transform is None else transform.field_of_view(height, width)
+    rows, columns = _context(view.top, view.bottom, height), _context(view.left, view.right, width)
+    if transform is None or (rows, columns) == ((0, height), (0, width)):
+        photograph.thumbnail(SHOWN)
     else:
-        view = transform.field_of_view(height, width)
-        # Rounding to even, and exact resizing, leave a corner at 0 as it is.
-        top, left = math.floor(view.top), math.floor(view.left)
-        bottom, right = math.ceil(view.bottom), math.ceil(view.right)
-    above, below = _context(top, bottom, height)
-    before, after = _context(left, right, width)
-    if (above, before, below, after) != (0, 0, height, width):
-        pil = require("PIL.Image", "pillow", "explain")
-        fill = 0 if transform is None else transform.fill
-        colour = (
-            fill if isinstance(fill, tuple) and len(fill) == 3 else np.ravel(fill)[:1].repeat(3)
-        )
-        canvas = pil.new("RGB", (after - before, below - above), tuple(map(int, colour)))
-        canvas.paste(photograph, (-before, -above))
-        photograph = canvas
-    photograph.thumbnail(SHOWN)
+        photograph = _draw(photograph, rows, columns, transform.fill)
     picture = np.asarray(photograph)
-    down, across = picture.shape[0] / (below - above), picture.shape[1] / (after - before)
-    first_row, last_row = _drawn(top - above, bottom - above, down, picture.shape[0])
-    first_column, last_column = _drawn(left - before, right - before, across, picture.shape[1])
+    first_row, last_row = _part(view.top, view.bottom, rows, picture.shape[0])
+    first_column, last_column = _part(view.left, view.right, columns, picture.shape[1])
     return Framed(
         picture, first_row, first_column, last_row - first_row, last_column - first_column
     )
 
 
-def _context(start: int, end: int, length: int) -> tuple[int, int]:
+def _context(start: float, end: float, length: int) -> tuple[int, int]:
     """Return what is drawn along an axis, around what the model sees."""
-    around = round((CONTEXT - 1) / 2 * (end - start))
-    return max(min(0, start), start - around), min(max(length, end), end + around)
+    around = (CONTEXT - 1) / 2 * (end - start)
+    first = max(min(0, math.floor(start)), math.floor(start - around))
+    return first, min(max(length, math.ceil(end)), math.ceil(end + around))
 
 
-def _drawn(start: int, end: int, scale: float, length: int) -> tuple[int, int]:
-    """Return what of the drawing's pixels a part is, at least one of them."""
-    first = min(round(start * scale), length - 1)
-    return first, max(round(end * scale), first + 1)
+def _draw(
+    photograph: Any, rows: tuple[int, int], columns: tuple[int, int], fill: int | tuple[int, ...]
+) -> Any:
+    """Return that part of a photograph, as large as it is drawn, on padding."""
+    pil = require("PIL.Image", "pillow", "explain")
+    scale = min(SHOWN[0] / (columns[1] - columns[0]), SHOWN[1] / (rows[1] - rows[0]))
+    scale = math.floor(scale) if scale > 1 else scale  # pixels of a small one stay of equal size
+
+    def scaled(length: int) -> int:
+        return max(round(length * scale), 1)
+
+    visible = (
+        max(columns[0], 0),
+        max(rows[0], 0),
+        min(columns[1], photograph.width),
+        min(rows[1], photograph.height),
+    )
+    resample = pil.Resampling.BICUBIC if scale < 1 else pil.Resampling.NEAREST
+    size = scaled(visible[2] - visible[0]), scaled(visible[3] - visible[1])
+    red, green, blue = np.broadcast_to(fill, 3).tolist()
+    canvas = pil.new(
+        "RGB", (scaled(columns[1] - columns[0]), scaled(rows[1] - rows[0])), (red, green, blue)
+    )
+    corner = round((visible[0] - columns[0]) * scale), round((visible[1] - rows[0]) * scale)
+    canvas.paste(photograph.resize(size, resample, visible, 2.0), corner)
+    return canvas
+
+
+def _part(start: float, end: float, drawn: tuple[int, int], length: int) -> tuple[int, int]:
+    """Return which of the drawing's pixels a part is along an axis, at least one."""
+    scale = length / (drawn[1] - drawn[0])
+    first = min(round((start - drawn[0]) * scale), length - 1)
+    return first, max(round((end - drawn[0]) * scale), first + 1)
