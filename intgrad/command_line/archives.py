@@ -102,7 +102,7 @@ def _parse_preprocess(text: str) -> str | dict[str, Any] | list[list[float]]:
         scale, offset = ([float(each) for each in part.split(",")] for part in text.split())
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither {', '.join(PREPROCESSINGS)}, a file, nor 'SCALE OFFSET', two"
-            " numbers (or two lists with commas, one number for each channel) in one pair of quotes"
+            f"{text!r} is neither {', '.join(PREPROCESSINGS)} nor 'SCALE OFFSET', two numbers (or"
+            " two lists with commas, one number for each channel) in one pair of quotes, nor a file"
         ) from None
     return [scale, offset]

@@ -239,7 +239,11 @@ class Model:
 
     def _to_batch(self, images: Any, stacklevel: int = 4) -> tuple[Float32Array, bool]:
         return to_batch(
-            images, input_size=self.input_size, channels=self.channels, stacklevel=stacklevel
+            images,
+            input_size=self.input_size,
+            channels=self.channels,
+            has_transform=self.transform is not None,
+            stacklevel=stacklevel,
         )
 
     @property
