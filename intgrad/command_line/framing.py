@@ -78,7 +78,7 @@ def frame(photograph: Any, transform: ImageTransform | None) -> Framed:
     whole = Box(0, 0, height, width)
     view = whole if transform is None else transform.field_of_view(height, width)
     rows, columns = _context(view.top, view.bottom, height), _context(view.left, view.right, width)
-    if transform is None or (rows, columns) == ((0, height), (0, width)):
+    if transform is None or view == whole:
         photograph.thumbnail(SHOWN)
     else:
         photograph = _draw(photograph, rows, columns, transform.fill)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-
 ITS_OWN = "model.load_image makes such of files and arrays, as preprocess said"
 
 

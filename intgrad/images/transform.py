@@ -157,12 +157,16 @@ class ImageTransform:
 
     def field_of_view(self, height: int, width: int) -> Box:
         """Say what of a photograph of this size the model sees, in the photograph's pixels."""
-        (rows, columns), (top, left) = self._place(height, width)
-        crop_height, crop_width = self.crop_size
-        down, across = height / rows, width / columns
-        return Box(
-            top * down, left * across, (top + crop_height) * down, (left + crop_width) * across
-        )
+        size, corner = self._place(height, width)
+        edges = [
+            # Multiplied first, so that all of a photograph is exactly that.
+            (start * full / resized, (start + cut) * full / resized)
+            for start, cut, full, resized in zip(
+                corner, self.crop_size, (height, width), size, strict=True
+            )
+        ]
+        (top, bottom), (left, right) = edges
+        return Box(top, left, bottom, right)
 
     def apply(self, pictures: Sequence[Any], channels: int) -> Float32Array:
         """Return the model's picture of a photograph.
