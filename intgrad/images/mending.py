@@ -100,9 +100,10 @@ def check_shape(
             f"{_advise_on_channels(depth, channels, input_size)}"
         )
     if input_size is not None and (height, width) != input_size:
+        advice = ITS_OWN if has_transform else _advise_on_size(depth, input_size)
         raise ValueError(
             f"the model takes images of {input_size[0]} x {input_size[1]} (height x width), got"
-            f" {height} x {width}: {ITS_OWN if has_transform else _advise_on_size(depth, input_size)}"
+            f" {height} x {width}: {advice}"
         )
 
 

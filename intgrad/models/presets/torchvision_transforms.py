@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +30,8 @@ RANDOM = (
 """How the names begin of steps that are drawn at random."""
 NOTHING = ("Identity", "ToPureTensor", "RGB")
 """Steps that change nothing of an RGB photograph."""
+TO_RGB = re.compile(r"convert\w*rgb")
+"""What functions are called that do nothing else."""
 FLOATS = ("torch.float32", "torch.float64")
 
 
@@ -103,11 +106,7 @@ class _Pipeline:
     def add(self, step: Any, name: str) -> None:
         """Add a step; `name` is what messages call it."""
         kind = type(step).__name__
-        if (
-            kind in NOTHING
-            or "convert_rgb" in _own_name(step)
-            or "convert_to_rgb" in _own_name(step)
-        ):
+        if kind in NOTHING or TO_RGB.search(getattr(step, "__name__", "")):
             return
         if kind.startswith(RANDOM):
             raise refuse(f"{name} is drawn at random")
@@ -140,7 +139,7 @@ class _Pipeline:
     def _resize(self, step: Any, name: str) -> None:
         if getattr(step, "max_size", None) is not None:
             raise refuse(f"{name} makes pictures of many sizes by its max_size")
-        self._interpolate(step.interpolation, step.antialias, name)
+        self._interpolate(step.interpolation, getattr(step, "antialias", True), name)
         self._fields["resize_size"] = _size(step.size)
 
     def _keep_ratio(self, step: Any, name: str) -> None:
@@ -220,10 +219,6 @@ STEPS: dict[str, Callable[[_Pipeline, Any, str], None]] = {
     "ToPILImage": _Pipeline._to_pillow,
     "Normalize": _Pipeline._normalize,
 }
-
-
-def _own_name(step: Any) -> str:
-    return str(getattr(step, "__name__", ""))
 
 
 def _size(size: Any) -> Any:

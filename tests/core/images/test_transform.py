@@ -200,8 +200,8 @@ def test_what_makes_no_sense(fields, text):
 
 
 def test_what_would_be_too_large(monkeypatch):
+    monkeypatch.setattr(module, "MAX_PIXELS", 20_000)
     with pytest.raises(ValueError, match="1 x 50 would be resized to 24 x 1200 .*limit is 20,000"):
-        monkeypatch.setattr(module, "MAX_PIXELS", 20_000)
         apply(photograph(1, 50, 3), resize_size=24, crop_size=24)
 
 

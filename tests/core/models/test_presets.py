@@ -86,6 +86,11 @@ def test_torchvision():
     )
     assert read_preprocess(preset) == read
 
+    def _convert_image_to_rgb(picture):
+        return picture.convert("RGB")
+
+    assert read_preprocess(compose(RESIZE, CROP, _convert_image_to_rgb, TENSOR, NORMALIZE)) == read
+
 
 @pytest.mark.parametrize("suffix", ["ImageProcessor", "ImageProcessorFast", "FeatureExtractor"])
 @pytest.mark.parametrize("how", ["dict", "text", "path", "folder", "object", "processor"])
