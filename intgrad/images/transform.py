@@ -96,10 +96,9 @@ class ImageTransform:
         ValueError
             If it makes no sense; the text quotes what does not.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
-            if name not in names:
-                raise ValueError(f"there is no {name!r} among {', '.join(names)}")
+            if name not in FIELDS:
+                raise ValueError(f"there is no {name!r} among {', '.join(FIELDS)}")
         values = dict(fields)
         resize = values.get("resize_size")
         if _is_int(resize):
@@ -254,6 +253,9 @@ class ImageTransform:
         ]
         stacked: Pixels = np.clip(np.stack(bands, axis=-1), 0, 255)
         return stacked
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(ImageTransform))
 
 
 def name_interpolation(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._caller import caller_level
-from ..images.transform import ImageTransform
+from ..images.transform import FIELDS, ImageTransform
 from .model import check_int
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -113,6 +113,12 @@ def read_own(spec: Mapping[str, Any]) -> Preprocessing:
         If a key is unknown or its value makes no sense.
     """
     fields = dict(spec)
+    known = ("mean", "std", "rescale_factor", "channel_order", "channels", *FIELDS)
+    unknown = [name for name in fields if name not in known]
+    if unknown:
+        raise ValueError(
+            f"preprocess={spec!r}: there is no {unknown[0]!r} among {', '.join(known)}"
+        )
     if ("mean" in fields) != ("std" in fields):
         raise ValueError(f"preprocess={spec!r}: mean and std go together")
     mean, std = fields.pop("mean", 0.0), fields.pop("std", 1.0)
