@@ -39,7 +39,8 @@ def read_preprocess(preprocess: Any) -> Preprocessing:
         return torchvision_transforms.read(preprocess)
     if callable(preprocess):
         raise refuse(f"nobody can know what preprocess={name_step(preprocess)} does")
-    return Preprocessing(*check_preprocess(preprocess))
+    scale, offset = check_preprocess(preprocess)
+    return Preprocessing(scale, offset, channels=len(scale) if len(scale) > 1 else None)
 
 
 def _is_file_or_json(preprocess: Any) -> bool:
