@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._caller import caller_level
+from .._core import ModelError
 from ..images.transform import FIELDS, ImageTransform
 from .model import check_int
 
@@ -64,7 +65,7 @@ class Preprocessing:
         if channels is not None:
             check_int(channels, "channels")
         if None not in (channels, self.channels) and channels != self.channels:
-            raise ValueError(f"preprocess is for {self.channels} channels, got {channels=}")
+            raise ModelError(f"preprocess is for {self.channels} channels, got {channels=}")
         return channels or self.channels
 
 
