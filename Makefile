@@ -126,12 +126,13 @@ $(VENV)/package.stamp: $(VENV)/torch.stamp $(SOURCES)
 	INTGRAD_TORCH=require INTGRAD_WERROR=1 $(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
+# Without what they need, which is all in the list but torch: torchvision asks for one version of it.
 $(VENV)/test.stamp: $(VENV)/package.stamp requirements/test.txt
-	$(PIP) --require-hashes -r requirements/test.txt
+	$(PIP) --require-hashes --no-deps -r requirements/test.txt
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/test.stamp requirements/dev.txt
-	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --require-hashes --no-deps -r requirements/dev.txt
 	touch $@
 
 build/wheel/env.stamp: requirements/wheel.txt

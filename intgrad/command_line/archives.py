@@ -10,6 +10,7 @@ from typing import Any
 from ..models.archive import Description, check_archive
 from ..models.loading import load_model
 from ..models.model import Model
+from ..models.presets.recognising import read_json
 
 PREPROCESSINGS = ("imagenet", "xception", "none")
 ADVICE = "or write it with intgrad.save_model, which makes an archive that knows them"
@@ -27,8 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_parse_preprocess,
         metavar="HOW",
         help="what the model was trained on: imagenet, (pixels / 255 - mean) / std; xception,"
-        " pixels / 127.5 - 1; none; or 'SCALE OFFSET' in quotes, pixels * SCALE + OFFSET, each a"
-        " number or one for every channel, as '0.02,0.02,0.02 -2,-2,-1.8'",
+        " pixels / 127.5 - 1; none; 'SCALE OFFSET' in quotes, pixels * SCALE + OFFSET, each a"
+        " number or one for every channel, as '0.02,0.02,0.02 -2,-2,-1.8'; or a file of JSON that"
+        " also says how photographs are resized: transformers' preprocessor_config.json, timm's"
+        " config.json, or what intgrad.load_model takes",
     )
     group.add_argument(
         "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of what it takes, in pixels"
@@ -60,6 +63,8 @@ def load(path: Path, options: argparse.Namespace) -> Model:
     """Load the model, raising what `load_model` raises, in the words of the command line."""
     given = told(options)
     missing = [option for option in ("preprocess", "size", "scores") if option not in given]
+    if "size" in missing and isinstance(given.get("preprocess"), dict):
+        missing.remove("size")  # it may say so; load_model sees whether it does
     if missing and read_metadata(path) is None:
         names = " and ".join(f"--{option}" for option in missing)
         raise ValueError(
@@ -90,15 +95,20 @@ def describe(path: Path) -> Description:
     return check_archive(path.read_bytes(), repr(str(path)), None)
 
 
-def _parse_preprocess(text: str) -> str | list[list[float]]:
-    """Return a name, or the scales and the offsets."""
+def _parse_preprocess(text: str) -> str | dict[str, Any] | list[list[float]]:
+    """Return a name, what a file holds, or the scales and the offsets."""
     if text in PREPROCESSINGS:
         return text
+    if os.path.exists(text) or text.endswith(".json"):
+        try:
+            return dict(read_json(text))
+        except (OSError, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
     try:
         scale, offset = ([float(each) for each in part.split(",")] for part in text.split())
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither {', '.join(PREPROCESSINGS)} nor 'SCALE OFFSET', two numbers (or"
-            " two lists with commas, one number for each channel) in one pair of quotes"
+            " two lists with commas, one number for each channel) in one pair of quotes, nor a file"
         ) from None
     return [scale, offset]

@@ -120,7 +120,7 @@ class Attributing:
 
     def _read(self, sources: Iterable[Source]) -> Iterator[Task]:
         model = self._model
-        for source, future in read_ahead(sources, model.input_size, model.channels or 3):
+        for source, future in read_ahead(sources, model):
             try:
                 photograph = future.result()
             except Exception as error:  # of decoders, whatever they raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,28 @@ import numpy.typing as npt
 
 from ..pictures.bitmaps import DPI, write_columns
 from ..pictures.colours import NEGATIVE, POSITIVE
-from ..pictures.contents import Column
+from ..pictures.contents import Column, Key
 from ..pictures.layout import width_for
 from ..pictures.panels import SUBJECTS, Subject, draw_styled, draw_trusted, explain_colours
 from ..pictures.styles import mean_of, scale_of, stretch
 from .attributing import Explained
-from .photographs import SHOWN
+from .framing import SHOWN
 
 COLOURS = (POSITIVE, NEGATIVE)
 STYLE, POLARITY, K = "blended", "both", 2.0
+UNSEEN = Key(None, "faded: outside of what the model sees")
 WORDS = 1.5
 """Height of titles, scales, keys and a caption of two lines, in inches."""
 
 
 def draw(explained: Explained, caption: str, path: Path) -> None:
-    """Draw the maps over the photograph in its own shape, whatever shape the model saw.
+    """Draw the maps over the photograph in its own shape, at the place that the model saw.
 
     As `GradVisualizer.visualize` does, but for its figure.
     """
     photograph, error = explained.task.photograph, explained.info.pixel_error_map
-    picture = photograph.picture
+    framed = photograph.framed
+    picture = framed.seen
     shape = picture.shape[:2]
     subjects = [
         _subject(*names, maps, shape)
@@ -39,12 +42,19 @@ def draw(explained: Explained, caption: str, path: Path) -> None:
     columns += [draw_styled(subject, STYLE, [picture], POLARITY, COLOURS) for subject in subjects]
     if error is not None:
         columns.append(draw_trusted(subjects[-1], [stretch(error, shape)], K, COLOURS))
+    columns = [
+        replace(column, pictures=[framed.surround(each) for each in column.pictures])
+        for column in columns
+    ]
+    keys = explain_colours(STYLE, POLARITY, COLOURS, None if error is None else K)
+    if not framed.is_whole:
+        keys.append(UNSEEN)
     width, height = (pixels / DPI for pixels in SHOWN)
     write_columns(
         path,
         columns,
         figsize=(width_for(len(columns), width), height + WORDS),
-        keys=explain_colours(STYLE, POLARITY, COLOURS, None if error is None else K),
+        keys=keys,
         caption=f"{photograph.source.path.name}: {caption}",
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.info import torch_version, versions
+from ..images.transform import ImageTransform
 from ..models import torch_backend
 from ..models.archive import FORMATS
 from . import archives
@@ -45,6 +46,8 @@ def run(options: argparse.Namespace) -> None:
     if labels and len(labels) > 10:
         metadata["labels"] = [*labels[:5], f"... {len(labels) - 6} more ...", labels[-1]]
     metadata["preprocess"] = describe_preprocessing(metadata.get("preprocess"))
+    if "transform" in metadata:
+        metadata["transform"] = describe_transform(metadata["transform"])
     print(_to_json(metadata))
 
 
@@ -58,19 +61,39 @@ def _to_json(metadata: dict[str, Any]) -> str:
     return text
 
 
+def describe_transform(fields: Any) -> str:
+    """Say in words how a photograph becomes a picture of the model's."""
+    if fields is None:
+        return "not said: photographs are resized by nearest neighbour"
+    transform = ImageTransform.from_dict(fields)
+    size, crop = transform.resize_size, " x ".join(map(str, transform.crop_size))
+    if size is None:
+        return f"the middle {crop}"
+    how = transform.interpolation + ("" if transform.antialias else ", not antialiased")
+    if isinstance(size, int):
+        resized = f"the shorter side to {size}"
+    else:
+        verb = {"cover": "to cover ", "contain": "to fit into "}.get(transform.resize_mode, "to ")
+        resized = verb + " x ".join(map(str, size))
+    return f"resized {resized} ({how})" + (
+        "" if size == transform.crop_size else f", the middle {crop}"
+    )
+
+
 def describe_preprocessing(affine: Any) -> str:
     """Say in words what the graph does to pixels first: `pixels * scale + offset`."""
     try:
         scales, offsets = affine["scale"], affine["offset"]
+        place = "in the graph" + (", then BGR" if affine.get("channel_order") == "BGR" else "")
         if not scales:
             return "none: the network takes pixels 0..255"
         if len(scales) == len(offsets) == 1:
-            return f"pixels / {1 / scales[0]:.6g} {_signed(offsets[0])}, in the graph"
+            return f"pixels / {1 / scales[0]:.6g} {_signed(offsets[0])}, {place}"
         means = [-offset / (255 * scale) for scale, offset in zip(scales, offsets, strict=True)]
         deviations = [1 / (255 * scale) for scale in scales]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
         return "in the graph, not recorded"
-    return f"(pixels / 255 - {_list(means)}) / {_list(deviations)}, in the graph"
+    return f"(pixels / 255 - {_list(means)}) / {_list(deviations)}, {place}"
 
 
 def _signed(number: float) -> str:

@@ -39,6 +39,7 @@ def to_batch(
     *,
     input_size: tuple[int, int] | None = None,
     channels: int | None = None,
+    has_transform: bool = False,
     stacklevel: int = 3,
 ) -> tuple[Float32Array, bool]:
     """Check images and make a batch of them.
@@ -50,6 +51,8 @@ def to_batch(
         torch tensors on any device, anything with DLPack.
     input_size, channels
         What the model takes; None if it takes any.
+    has_transform : bool
+        Whether the model knows how its pictures are made.
     stacklevel : int
         Of the warning about pixels that are none, counted from here.
 
@@ -67,7 +70,7 @@ def to_batch(
         If the shape is wrong. Finiteness is checked by the core.
     """
     array = to_real_array(images, "images")
-    check_shape(array.shape, input_size, channels, hasattr(images, "movedim"))
+    check_shape(array.shape, input_size, channels, hasattr(images, "movedim"), has_transform)
     warn_of_range(array, stacklevel=stacklevel + 1)
     single = array.ndim == 3
     return to_float32(array[np.newaxis] if single else array), single

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+ITS_OWN = "model.load_image makes such of files and arrays, as preprocess said"
+
 
 def warn_of_range(array: npt.NDArray[Any], *, stacklevel: int = 2) -> None:
     """Warn of an image whose values are no pixels, and say what makes them pixels.
@@ -64,8 +66,12 @@ def check_shape(
     input_size: tuple[int, int] | None,
     channels: int | None,
     is_tensor: bool,
+    has_transform: bool = False,
 ) -> None:
-    """Raise a ValueError with the call that mends the shape."""
+    """Raise a ValueError with the call that mends the shape.
+
+    `has_transform` says that the model knows how its pictures are made.
+    """
     if len(shape) == 2:
         raise ValueError(
             f"images must have a channel axis, got shape {shape}: {_advise_on_axis(channels)}"
@@ -94,9 +100,10 @@ def check_shape(
             f"{_advise_on_channels(depth, channels, input_size)}"
         )
     if input_size is not None and (height, width) != input_size:
+        advice = ITS_OWN if has_transform else _advise_on_size(depth, input_size)
         raise ValueError(
             f"the model takes images of {input_size[0]} x {input_size[1]} (height x width), got"
-            f" {height} x {width}: {_advise_on_size(depth, input_size)}"
+            f" {height} x {width}: {advice}"
         )
 
 

@@ -40,14 +40,16 @@ def open_past_exif(file: IO[bytes]) -> Any:
     return picture
 
 
-def load_upright(picture: Any) -> Any:
+def load_upright(picture: Any, ours: bool) -> Any:
     """Decode a Pillow image, and turn it as its orientation says.
 
     As `PIL.ImageOps.exif_transpose`, which however writes the whole block anew, and so fails where
-    a tag that nobody asked for is damaged. A block that cannot be read turns nothing.
+    a tag that nobody asked for is damaged. A block that cannot be read turns nothing. A picture
+    that is not `ours` keeps its tags.
     """
     if hasattr(picture, "tag_v2"):  # Pillow turns a TIFF itself as it loads it
-        _forget_other_tags(picture)
+        if ours:
+            _forget_other_tags(picture)
         picture.load()
         return picture
     picture.load()  # some formats have the block after the pixels

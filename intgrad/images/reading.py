@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 import warnings
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from .._caller import caller_level
 from .._optional import require
-from .arrays import Float32Array, check_size
+from .arrays import Float32Array, check_size, to_float32, to_real_array
 from .depth import RangeError, full_scales, scale
+from .mending import check_shape, warn_of_range
 from .orientation import load_upright, open_past_exif
+from .transform import MAX_PIXELS, ImageTransform
 
-MAX_PIXELS = 100_000_000
-"""`load_image` refuses larger pictures before it decodes them."""
 CHANNELS = "intgrad.channels"
 """Where `decode` notes in `Image.info` how many channels grey pixels are to have."""
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1")
@@ -63,8 +66,44 @@ def load_image(
         integers of 32 bits in another range; `size` is no (height, width); or `channels` is
         neither 1 nor 3.
     """
-    size = None if size is None else check_size(size, "size")
-    return to_pixels(decode(path, channels), size)
+    transform = None if size is None else ImageTransform.exact(check_size(size, "size"), "nearest")
+    return to_pixels(decode(path, channels), transform)
+
+
+def load_pixels(
+    source: Any, transform: ImageTransform | None, channels: int | None
+) -> Float32Array:
+    """Return what a file, a Pillow image or an array is to a model, as `Model.load_image` says.
+
+    `channels` are those that the model takes; None if nobody knows, and 3 of what is no array.
+    """
+    if isinstance(source, str | os.PathLike):
+        return to_pixels(decode(source, channels or 3), transform)
+    pil = sys.modules.get("PIL.Image")  # there is no image of Pillow's without Pillow
+    if pil is not None and isinstance(source, pil.Image):
+        return to_pixels(decode_picture(source, channels or 3), transform)
+    array = to_real_array(source, "source")
+    array = array[..., np.newaxis] if array.ndim == 2 else array
+    single = array.ndim == 3 and array.shape[2] == 1
+    check_shape(array.shape, None, None if single else channels, hasattr(source, "movedim"))
+    if array.ndim == 4:
+        raise ValueError(f"source must be one image, got {len(array)} in shape {array.shape}")
+    warn_of_range(array, stacklevel=caller_level())
+    if transform is None:
+        return np.repeat(to_float32(array), (channels or 1) if single else 1, axis=2)
+    return transform.apply(_to_bands(array), channels or 1)
+
+
+def _to_bands(array: npt.NDArray[Any]) -> list[Any]:
+    """Return an array (H, W, C) as Pillow images; whole numbers in 0..255 as bytes."""
+    pil = require("PIL.Image", "pillow", "load_image")
+    with np.errstate(invalid="ignore"):
+        whole = array.astype(np.uint8)
+    are_bytes = np.array_equal(whole, array)
+    if are_bytes and array.shape[2] == 3:
+        return [pil.fromarray(whole)]
+    bands = np.moveaxis(whole if are_bytes else to_float32(array), 2, 0)
+    return [pil.fromarray(np.ascontiguousarray(band)) for band in bands]
 
 
 def decode(path: str | os.PathLike[str], channels: int = 3) -> Any:
@@ -72,11 +111,7 @@ def decode(path: str | os.PathLike[str], channels: int = 3) -> Any:
 
     Its mode is "RGB" or "L", or "F" for grey of more than 8 bits, whatever `channels` is.
     """
-    if channels not in (1, 3):
-        raise ValueError(
-            "channels must be 3 (RGB) or 1 (grey), which is what picture files are read as, got"
-            f" {channels!r}: pass other images as arrays (H, W, C)"
-        )
+    _check_channels(channels)
     name = repr(os.fspath(path))
     pil = require("PIL.Image", "pillow", "load_image")
     with open(path, "rb") as file, warnings.catch_warnings():
@@ -106,11 +141,29 @@ def decode(path: str | os.PathLike[str], channels: int = 3) -> Any:
     return picture
 
 
-def to_pixels(picture: Any, size: tuple[int, int] | None) -> Float32Array:
-    """Return what an image from `decode` is to a model of this input size: (H, W, C)."""
-    if size is not None:
-        nearest = require("PIL.Image", "pillow", "load_image").Resampling.NEAREST
-        picture = picture.resize((size[1], size[0]), nearest)
+def decode_picture(picture: Any, channels: int) -> Any:
+    """Return a Pillow image of any kind as `decode` does; it is left as it is."""
+    _check_channels(channels)
+    try:
+        decoded = _to_grey_or_rgb(picture, channels, ours=False)
+    except RangeError as error:
+        raise ValueError(f"the picture {error}") from None
+    decoded.info[CHANNELS] = channels
+    return decoded
+
+
+def _check_channels(channels: int) -> None:
+    if channels not in (1, 3):
+        raise ValueError(
+            "channels must be 3 (RGB) or 1 (grey), which is what picture files are read as, got"
+            f" {channels!r}: pass other images as arrays (H, W, C)"
+        )
+
+
+def to_pixels(picture: Any, transform: ImageTransform | None) -> Float32Array:
+    """Return what an image from `decode` is to a model, (H, W, C); unresized if None."""
+    if transform is not None:
+        return transform.apply([picture], picture.info[CHANNELS])
     pixels = np.array(picture, np.float32)
     if pixels.ndim == 3:
         return pixels
@@ -156,11 +209,11 @@ def _guess_kind(file: IO[bytes], path: str) -> str | None:
     return "HEIF" if head[8:12] in HEIF_BRANDS else None
 
 
-def _to_grey_or_rgb(picture: Any, channels: int) -> Any:
-    """Decode an opened Pillow image, upright."""
+def _to_grey_or_rgb(picture: Any, channels: int, ours: bool = True) -> Any:
+    """Decode an opened Pillow image, upright; `ours` may be changed by that."""
     pil = require("PIL.Image", "pillow", "load_image")
     scales = full_scales(picture)
-    picture = load_upright(picture)
+    picture = load_upright(picture, ours)
     if scales is not None:
         return pil.fromarray(scale(picture, scales))
     if picture.has_transparency_data:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._core import ModelError
+from ..images.transform import ImageTransform
 
 METADATA = "intgrad.json"
 """The extra file that makes an archive self-describing; `intgrad convert` writes it."""
@@ -118,6 +119,7 @@ def _parse_metadata(text: bytes, name: str) -> dict[str, Any]:
             )
         height, width = metadata["input_size"]
         labels = metadata.get("labels")
+        transform = metadata.get("transform")
         fine = (
             all(isinstance(n, int) and n > 0 for n in (height, width))
             and metadata["scores"] in ("logits", "probabilities")
@@ -125,6 +127,10 @@ def _parse_metadata(text: bytes, name: str) -> dict[str, Any]:
             and isinstance(metadata.get("channels", 1), int)
             and metadata.get("channels", 1) > 0
             and metadata.get("multilabel") in (None, True, False)
+            and (
+                transform is None
+                or ImageTransform.from_dict(transform).crop_size == (height, width)
+            )
         )
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, ModelError):

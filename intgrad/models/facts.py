@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..images.transform import ImageTransform
 from .model import check_int
 from .preprocessing import FORMS
 
@@ -23,6 +24,8 @@ class Facts:
     labels : tuple of str or None
     channels, multilabel : int or None, bool or None
         None: to be found.
+    transform : ImageTransform or None
+        What makes photographs pictures, where an archive says it.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Facts:
     labels: tuple[str, ...] | None = None
     channels: int | None = None
     multilabel: bool | None = None
+    transform: ImageTransform | None = None
 
     @property
     def are_probabilities(self) -> bool:
@@ -81,7 +85,7 @@ def read_facts(
         raise ValueError(f"{name} takes input_size={(height, width)}, got {input_size}")
     if scores not in (None, metadata["scores"]):
         raise ValueError(f"{name} gives scores={metadata['scores']!r}, got {scores!r}")
-    labels = metadata.get("labels")
+    labels, transform = metadata.get("labels"), metadata.get("transform")
     return Facts(
         name,
         (height, width),
@@ -89,6 +93,7 @@ def read_facts(
         tuple(labels) if labels else None,
         metadata.get("channels"),
         metadata.get("multilabel"),
+        None if transform is None else ImageTransform.from_dict(transform),
     )
 
 

@@ -18,8 +18,9 @@ from .exported import find_facts, is_program, open_program
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
 from .graphs import read_program
 from .model import BACKENDS, OUTPUTS, Backend, Model, Output, Precision
-from .preprocessing import check_preprocess
+from .presets.recognising import read_preprocess
 from .probe import probe
+from .reversing import reverse_channels
 from .running import (
     Kind,
     Original,
@@ -29,7 +30,7 @@ from .running import (
     load_graph,
     reads_pixels,
 )
-from .score import check_score, name_score
+from .score import add_score, check_score, name_score
 from .torch_backend import (
     BackendError,
     check_devices,
@@ -80,15 +81,27 @@ def load_model(
     device : str, torch.device or list of them, optional
         `"cpu"`, `"cuda"` or `"cuda:1"`; CUDA if there is one, else the CPU, if None. Several, as
         `["cuda:0", "cuda:1"]`, get a copy of the model each and share the images of a batch.
-    preprocess : {"xception", "imagenet", "none"}, dict or (scale, offset), optional
+    preprocess : {"xception", "imagenet", "none"}, (scale, offset), dict, path or object, optional
         What turns pixels 0..255 into what the model was trained on: x / 127.5 - 1; (x / 255 -
-        mean) / std with ImageNet's; nothing; the same with yours, `{"mean": m, "std": s}` in units
-        of 0..1; x * scale + offset. Numbers, or one per channel. Needed unless the archive says so
-        itself (`save_model` and `intgrad convert` write such archives).
+        mean) / std with ImageNet's; nothing; x * scale + offset, or `{"mean": m, "std": s}` in
+        units of 0..1. Numbers, or one per channel. Needed unless the archive says so itself
+        (`save_model` and `intgrad convert` write such archives).
+
+        What also says how photographs become pictures of the right size makes
+        `Model.load_image` do that, and `input_size` unnecessary: a timm data config
+        (`timm.data.resolve_model_data_config(model)` or `model.pretrained_cfg`); torchvision's
+        `weights.transforms()`, or a `Compose` of the deterministic steps; a transformers image
+        processor, its `to_dict()`, or the path or text of its `preprocessor_config.json`; or a dict
+        of what of these is needed (a path or text of JSON as well): `resize_size`, `resize_mode`,
+        `crop_size`, `interpolation`, `antialias`, `dtype`, `fill`, `centering` (as in
+        `Model.transform`), `rescale_factor` (1 / 255), then `mean` (0) and `std` (1),
+        `channel_order` ("RGB" or "BGR": that of the network, of `mean` and of `std`; pictures are
+        RGB always) and `channels`.
     labels : sequence of str, optional
         Names of the K classes; default: the archive's own, if it has any.
     input_size : (int, int), optional
-        Height and width; needed unless the archive says so itself. A callable may do without.
+        Height and width; needed unless the archive or `preprocess` says so. A callable may do
+        without.
     scores : {"logits", "probabilities"}, optional
         What the model returns; needed unless the archive says so itself.
     output : {"softmax", "log_softmax", "logit", "sigmoid"}, optional
@@ -171,7 +184,8 @@ def load_model(
     if score is not None:
         check_score(score, scores, multilabel, backend)
         scores, multilabel, backend = "logits", False, "autograd"
-    affine = check_preprocess(preprocess)
+    prepared = read_preprocess(preprocess)
+    size = prepared.agree_on_size(size)
     archive, program = None, source if is_program(source) else None
     if is_archive:
         archive, name = _read(source)
@@ -185,16 +199,18 @@ def load_model(
             raise ValueError("sha256 pins an archive, and a module was given")
         kind = "module" if program is None else "program"
         facts = given_facts(f"the {kind} {type(source).__name__}", preprocess, size, scores)
-    facts = facts.update(channels, multilabel)
+    facts = facts.update(prepared.agree_on_channels(channels), multilabel)
     import_torch()
     if program is not None:
         facts = find_facts(program, facts)
     devices = check_devices(device, precision)
     with quiet_torch() if archive is not None else quiet_numbers():
         original = _find_original(source, archive, program, facts.name, devices)
+        if prepared.channel_order == "BGR":
+            original = original.changed(reverse_channels)
         if score is not None:
-            original = original.scored(score)
-        found = _load_torch(original, facts, affine, devices, precision, backend)
+            original = original.changed(lambda module: add_score(module, score))
+        found = _load_torch(original, facts, prepared.affine, devices, precision, backend)
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
@@ -212,6 +228,7 @@ def load_model(
         backend=found.backend,
         backend_reason=found.reason,
         score=None if score is None else name_score(score),
+        transform=facts.transform or prepared.transform,
     )
     model._check_labels()
     return model

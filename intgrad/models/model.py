@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..images.arrays import Float32Array, to_batch
+from ..images.arrays import Float32Array, check_size, to_batch
+from ..images.reading import load_pixels
+from ..images.transform import Box, ImageTransform
 from .targets import Targets, resolve_targets
 
 Output = Literal["softmax", "log_softmax", "logit", "sigmoid"]
@@ -50,6 +52,9 @@ class Model:
         What `load_model(score=)` is called, which is explained then, and what `predict` returns.
     backend_reason : str
         Why it is not "libtorch"; empty where it is, and of a callable.
+    transform : intgrad.models.model.ImageTransform or None
+        How photographs become the model's pictures, as `preprocess` said: `crop_size`,
+        `resize_size`, `interpolation` and so on; None if nobody said.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Model:
         backend: Backend,
         backend_reason: str = "",
         score: str | None = None,
+        transform: ImageTransform | None = None,
     ) -> None:
         self._handle = handles[0]
         self._handles = tuple(handles)  # one for each device
@@ -86,6 +92,7 @@ class Model:
         self.backend = backend
         self.backend_reason = backend_reason
         self.score = score
+        self.transform = transform
 
     def __repr__(self) -> str:
         """Say what the model takes and gives."""
@@ -96,6 +103,58 @@ class Model:
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: what runs the model belongs to its process."""
         raise TypeError("an intgrad.Model cannot be pickled or copied: load it in each process")
+
+    def load_image(self, source: Any) -> Float32Array:
+        """Read a photograph as the deployed model sees it, before its pixels are normalised.
+
+        It is resized and cropped as `preprocess` said (`transform`), with Pillow's arithmetic, and
+        so equal to the last bit to what timm, torchvision and transformers' slow processors make of
+        a Pillow image. Where these resize tensors, as transformers' fast processors do, nearly all
+        pixels are equal and the others one level apart. What a file holds is read as
+        `intgrad.load_image` reads it: turned by its EXIF orientation, transparent pictures over
+        white, more than 8 bits unrounded; the frameworks leave that to whoever calls them.
+
+        Parameters
+        ----------
+        source : path, PIL.Image.Image or array_like
+            A file, or a photograph of any size: (H, W, C) or (H, W), values 0..255. Whole numbers
+            are resized as bytes are.
+
+        Returns
+        -------
+        numpy.ndarray
+            (H, W, C) float32, values 0..255. If nobody said how, resized by nearest neighbour, as
+            `intgrad.load_image(path, size=model.input_size)` does.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As `intgrad.load_image`; or if an array is no image, or has other channels.
+        """
+        return load_pixels(source, self.image_transform, self.channels)
+
+    def field_of_view(self, size: tuple[int, int]) -> Box:
+        """Say which part of a photograph the model sees of what `load_image` makes of it.
+
+        Pixel (i, j) of an attribution, of h x w, lies over that part of the photograph whose upper
+        edge is `top + i / h * (bottom - top)` and whose left edge is
+        `left + j / w * (right - left)`.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of the photograph, upright.
+
+        Returns
+        -------
+        Box
+            `(top, left, bottom, right)` as float, in pixels of the photograph, whose own is
+            (0, 0, height, width). It reaches beyond that where the model's pictures are padded.
+        """
+        height, width = check_size(size, "size")
+        if self.image_transform is None:
+            return Box(0.0, 0.0, float(height), float(width))
+        return self.image_transform.field_of_view(height, width)
 
     def predict(self, images: Any) -> Float32Array:
         """Compute class probabilities.
@@ -184,11 +243,22 @@ class Model:
         result = _core.gradients(self._handle, batch, indices, output, size, None)
         return squeeze(result, single, many)
 
-    # What attribution.py needs too.
+    # What other rooms need too.
+
+    @property
+    def image_transform(self) -> ImageTransform | None:
+        """`transform`, or the seed's nearest neighbour; None if any size will do."""
+        if self.transform is not None or self.input_size is None:
+            return self.transform
+        return ImageTransform.exact(self.input_size, "nearest")
 
     def _to_batch(self, images: Any, stacklevel: int = 4) -> tuple[Float32Array, bool]:
         return to_batch(
-            images, input_size=self.input_size, channels=self.channels, stacklevel=stacklevel
+            images,
+            input_size=self.input_size,
+            channels=self.channels,
+            has_transform=self.transform is not None,
+            stacklevel=stacklevel,
         )
 
     @property

@@ -26,7 +26,6 @@ from .folding import fold_graph
 from .model import Output, Precision
 from .module_folding import fold_modules
 from .reads import watching
-from .score import add_score
 from .torchscript import freeze, is_graph, is_straight
 from .tracing import UntraceableError
 
@@ -54,9 +53,9 @@ class Original:
     archive: bytes | None = None
     is_lent: bool = False
 
-    def scored(self, score: Callable[[Any], Any]) -> Original:
-        """Return these, of which `score` is what they give."""
-        return replace(self, read=lambda: add_score(self.read(), score), archive=None)
+    def changed(self, change: Callable[[Any], Any]) -> Original:
+        """Return these as `change` makes them."""
+        return replace(self, read=lambda: change(self.read()), archive=None)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from .exporting import UnexportableError, serialise_program
 from .facts import Facts, check_kind, check_labels
 from .graphs import read_program
 from .loading import load_model
-from .preprocessing import check_preprocess
+from .presets.recognising import read_preprocess
+from .reversing import reverse_channels
 from .running import Original, Truth, find_kind
 from .torch_backend import is_module, quiet_torch
 from .tracing import UntraceableError, make_example, serialise
@@ -29,7 +30,7 @@ def save_model(
     module: Any,
     destination: str | os.PathLike[str],
     *,
-    input_size: tuple[int, int],
+    input_size: tuple[int, int] | None = None,
     preprocess: Any,
     scores: Literal["logits", "probabilities"],
     labels: Sequence[str] | None = None,
@@ -49,8 +50,9 @@ def save_model(
         its export); the module itself is left as it is.
     destination : path
         The archive; replaced whole if it exists.
-    input_size : (int, int)
-        Height and width. A trace may hold them, so that the archive takes no others.
+    input_size : (int, int), optional
+        Height and width. A trace may hold them, so that the archive takes no others. May be left
+        out where `preprocess` says it.
     preprocess, scores, channels, multilabel
         As in `load_model`.
     labels : sequence of str, optional
@@ -75,25 +77,31 @@ def save_model(
             "module must be a torch.nn.Module or a torch.export.ExportedProgram, got"
             f" {type(module).__name__}"
         )
-    size = check_size(input_size, "input_size")
+    prepared = read_preprocess(preprocess)
+    size = prepared.agree_on_size(
+        None if input_size is None else check_size(input_size, "input_size")
+    )
+    if size is None:
+        raise ValueError("save_model needs input_size=(height, width): preprocess does not say it")
     check_kind(scores)
     names = None if labels is None else list(check_labels(labels))
     destination = Path(destination)
     format = check_format(format, destination)
-    affine = check_preprocess(preprocess)
-    if len(affine[0]) > 1:  # the graph would make more channels of one
-        if channels not in (None, len(affine[0])):
-            raise ValueError(f"preprocess is for {len(affine[0])} channels, got {channels=}")
-        channels = len(affine[0])
+    channels = prepared.agree_on_channels(channels)
     facts = Facts(f"the module {type(module).__name__}", size, scores).update(channels, multilabel)
     if is_program(module):
         facts = find_facts(module, facts)
 
+    def wrap(network: Any) -> Any:
+        if prepared.channel_order == "BGR":
+            network = reverse_channels(network)
+        return _with_preprocessing(network, prepared.affine, type(module).__name__)
+
     def read() -> Any:
         if is_program(module):
-            return _with_preprocessing(read_program(module), affine, type(module).__name__)
+            return wrap(read_program(module))
         with quiet_torch():
-            return copy_module(_with_preprocessing(module, affine, type(module).__name__))
+            return copy_module(wrap(module))
 
     with quiet_torch():
         eager, kind = find_kind(Original(read), facts, ([], []), "cpu")
@@ -105,7 +113,12 @@ def save_model(
         "channels": kind.channels,
         "scores": scores,
         "multilabel": multilabel,
-        "preprocess": dict(zip(("scale", "offset"), affine, strict=True)),
+        "preprocess": {
+            "scale": prepared.scale,
+            "offset": prepared.offset,
+            "channel_order": prepared.channel_order,
+        },
+        "transform": None if prepared.transform is None else prepared.transform.to_dict(),
         "labels": names,
     }
     instead = "it cannot be saved, but load_model(module) explains it"

@@ -310,3 +310,44 @@ def test_weights_from_a_file(tmp_path, capsys, monkeypatch):
 def test_weights_that_make_no_sense(source, weights, text, tmp_path, capsys):
     assert cli.main(["convert", source, str(tmp_path / "o.pt"), "--weights", weights]) == 1
     assert text in capsys.readouterr().err
+
+
+CONFIG = {"input_size": (3, *SIZE), "crop_pct": 0.8, "interpolation": "bicubic"}
+
+
+def test_photographs_are_prepared_as_the_archive_says(tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    PIL.fromarray(pixels).save(tmp_path / "in.png")
+    intgrad.save_model(Smooth(), tmp_path / "m.pt", preprocess=CONFIG, scores="logits")
+    command = ["explain", str(tmp_path / "in.png"), "--model", str(tmp_path / "m.pt")]
+    command += ["--steps=2", "--device=cpu", "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    model = intgrad.load_model(tmp_path / "m.pt", device="cpu")
+    image = model.load_image(tmp_path / "in.png")
+    nearest = intgrad.load_image(tmp_path / "in.png", size=SIZE)
+    assert not np.array_equal(image, nearest)
+    expected = intgrad.integrated_gradients(model, image, steps=2)
+    with np.load(tmp_path / "out/in.npz") as arrays:
+        np.testing.assert_allclose(arrays["attributions"], expected, rtol=1e-5, atol=1e-9)
+    capsys.readouterr()
+    assert cli.main(["info", str(tmp_path / "m.pt")]) == 0
+    told = json.loads(capsys.readouterr().out)["transform"]
+    assert told == "resized to cover 15 x 12 (bicubic), the middle 12 x 10"
+
+
+def test_a_file_says_how_photographs_are_prepared(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    said = flatten({"--preprocess": [str(tmp_path / "config.json")], "--scores": ["logits"]})
+    assert explain_plain(tmp_path, *said) == 0
+    model = intgrad.load_model(
+        tmp_path / "plain.pt", preprocess=CONFIG, scores="logits", device="cpu"
+    )
+    expected = intgrad.integrated_gradients(model, model.load_image(tmp_path / "in.png"), steps=2)
+    with np.load(tmp_path / "out/in.npz") as arrays:
+        np.testing.assert_allclose(arrays["attributions"], expected, rtol=1e-5, atol=1e-9)
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "crop_pct": 1}))
+    assert explain_plain(tmp_path, *said) == 1
+    assert "preprocess was {" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        explain_plain(tmp_path, "--preprocess", str(tmp_path / "none.json"))
+    assert "No such file" in capsys.readouterr().err

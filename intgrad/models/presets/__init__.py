@@ -1,0 +1,1 @@
+"""What other libraries call the preprocessing of a model, recognised without importing them."""
