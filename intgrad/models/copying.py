@@ -41,8 +41,8 @@ def copy_module(module: Any) -> Any:
         ) from error
 
 
-def check_lent(module: Any, device: str) -> None:
-    """Check that a module can be used itself, as it is.
+def check_lent(module: Any, device: str, precision: str, backend: str | None) -> None:
+    """Check that a module can be used itself, as it is, as is asked for.
 
     Raises
     ------
@@ -50,6 +50,12 @@ def check_lent(module: Any, device: str) -> None:
         If that needs changes of it, which are the user's to make.
     """
     name = type(module).__name__
+    for option, value in (("precision", precision), ("backend", backend)):
+        if value in ("bfloat16", "libtorch"):
+            raise ModelError(
+                f"{name} cannot be copied, so that it is used as it is: {option}={value!r} would"
+                " change it"
+            )
     if any(part.training for part in module.modules()):
         raise ModelError(
             f"{name} cannot be copied, so that it is used itself, and is in training mode: call its"

@@ -205,7 +205,10 @@ def load_model(
         facts = find_facts(program, facts)
     devices = check_devices(device, precision)
     with quiet_torch() if archive is not None else quiet_numbers():
-        original = _find_original(source, archive, program, facts.name, devices)
+        original = _find_original(source, archive, program, facts.name)
+        if original.is_lent:
+            for each in devices:
+                check_lent(source, each, precision, backend)
         if prepared.channel_order == "BGR":
             original = original.changed(reverse_channels)
         if score is not None:
@@ -277,9 +280,7 @@ def prefers_libtorch(original: Original) -> bool:
     return original.archive is not None
 
 
-def _find_original(
-    source: Any, archive: bytes | None, program: Any, name: str, devices: list[str]
-) -> Original:
+def _find_original(source: Any, archive: bytes | None, program: Any, name: str) -> Original:
     """Return where copies of a model come from: a program, an archive or a module."""
     if program is not None:
         return Original(lambda: read_program(program))
@@ -288,8 +289,6 @@ def _find_original(
     try:
         copy_module(source)
     except CopyError:
-        for each in devices:
-            check_lent(source, each)
         return Original(lambda: source, is_lent=True)
     return Original(lambda: copy_module(source))
 
