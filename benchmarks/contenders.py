@@ -3,12 +3,13 @@
     python benchmarks/contenders.py NAME JOB
 
 is how harness.py starts one; JOB is JSON: model, size, device, precision and output ("logit" or
-"softmax"), for intgrad also device_store (where paths are kept) and most_mib (that torch may
-allocate). All but intgrad are called an image at a time: Captum cannot take
-fewer points at once than it has images, which is too many on a CPU.
+"softmax"), for intgrad also device_store (where paths are kept), most_mib (that torch may
+allocate), and what doors.py asks for. All but intgrad are called an image at a time: Captum cannot
+take fewer points at once than it has images, which is too many on a CPU.
 """
 
 import importlib.util
+import io
 import json
 import platform
 import statistics
@@ -23,7 +24,7 @@ import serving
 import torch
 
 import intgrad
-from intgrad.models import loading
+from intgrad.models import loading, running
 
 VERSIONS = {
     "intgrad": intgrad.__version__,
@@ -53,14 +54,32 @@ class CudaMemory:
 
 
 def load_intgrad(job):
+    source = make_source(models.load(job["model"], job["size"]), job)
     return intgrad.load_model(
-        models.load(job["model"], job["size"]),
+        source,
+        backend=job.get("backend", "libtorch"),
         input_size=(job["size"], job["size"]),
         preprocess="none",
         scores="logits",
         device=job["device"],
         precision=job["precision"],
     )
+
+
+def make_source(module, job):
+    """Return a module in the form that the job says: itself, its trace or its program."""
+    form = job.get("form", "module")
+    example = torch.zeros(2, 3, job["size"], job["size"])
+    if form == "torchscript":
+        archive = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is deprecated
+            torch.jit.save(torch.jit.trace(module, example, check_trace=False), archive)
+        return archive.getvalue()
+    if form == "pt2":
+        batch = torch.export.Dim("batch", min=1)
+        return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
+    return module
 
 
 def load_eager(job):
@@ -99,17 +118,27 @@ def prepare_intgrad(job):
         if not hasattr(loading, "_keeps_paths_on_device"):
             raise NotImplementedError("paths are always kept in host memory")
         loading._keeps_paths_on_device = lambda device: job["device_store"]
+    if job.get("keeps_memory"):
+        intgrad.keep_freed_memory()
+    if job.get("eager"):  # the module as it is
+        running._quick_ways = lambda is_plain: []
+    start = time.perf_counter()
     model = load_intgrad(job)
+    load_seconds = time.perf_counter() - start
 
-    def explain(images, targets, points=None, tolerance=None, **options):
+    def explain(images, targets, points=None, tolerance=None, beside=0, **options):
+        if beside:  # other classes, explained together with the target
+            targets = [[(t + k) % model.num_classes for k in range(beside + 1)] for t in targets]
         aim = {"steps": points - 1} if tolerance is None else {"tolerance": tolerance}
         maps, infos = intgrad.integrated_gradients(
             model, images, targets, output=job["output"], return_info=True, **aim, **options
         )
+        infos = infos if not beside else [row[0] for row in infos]
         return maps, {
             "gradients": sum(info.evaluations for info in infos),
             "estimated": infos[0].error,
             "batch_size": infos[0].batch_size,
+            "load_seconds": load_seconds,
         }
 
     return explain, {}

@@ -17,6 +17,7 @@ from .attribution.call import integrated_gradients, random_baseline_integrated_g
 from .attribution.info import AttributionInfo
 from .attribution.stream import iter_integrated_gradients
 from .images.reading import load_image
+from .models.kept_memory import keep_freed_memory
 from .models.loading import load_model
 from .models.model import Model
 from .models.saving import save_model
@@ -35,6 +36,7 @@ __all__ = [
     "explore",
     "integrated_gradients",
     "iter_integrated_gradients",
+    "keep_freed_memory",
     "load_image",
     "load_model",
     "random_baseline_integrated_gradients",

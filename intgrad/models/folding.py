@@ -67,23 +67,26 @@ def fold_weights(
     Returns
     -------
     (torch.Tensor, torch.Tensor) or None
-        In the type of `weight`, computed in float64; None if a number is too large for it.
+        In the type of `weight`; None if a number is too large for it. Computed in float32, or in
+        float64 for weights in that, in the order that torch's freezing has, so that all ways to
+        run a network round alike.
     """
     import torch
 
-    factor = (norm.variance.double() + norm.epsilon).rsqrt()
-    if norm.scale is not None:
-        factor = factor * norm.scale.double()
-    start = -norm.mean.double() if bias is None else bias.double() - norm.mean.double()
-    shifted = start * factor
-    if norm.shift is not None:
-        shifted = shifted + norm.shift.double()
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    wide = weight.to(exact)
+    mean, variance = norm.mean.to(exact), norm.variance.to(exact)
+    scale = torch.ones_like(mean) if norm.scale is None else norm.scale.to(exact)
+    shift = torch.zeros_like(mean) if norm.shift is None else norm.shift.to(exact)
+    start = torch.zeros_like(mean) if bias is None else bias.to(exact)
+    inverse = (variance + norm.epsilon).rsqrt()
+    factor = (scale * inverse).view(-1, *[1] * (weight.dim() - 1))
+    shifted = (start - mean) * inverse * scale + shift
     if transposed:
-        grouped = weight.double().unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
-        scaled = grouped * factor.view(-1, *[1] * (weight.dim() - 1))
-        scaled = scaled.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+        grouped = wide.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+        scaled = (grouped * factor).unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
     else:
-        scaled = weight.double() * factor.view(-1, *[1] * (weight.dim() - 1))
+        scaled = wide * factor
     folded = scaled.to(weight.dtype), shifted.to(weight.dtype)
     fits = all(torch.isfinite(each).all() for each in folded)
     return (folded[0].contiguous(), folded[1]) if fits else None

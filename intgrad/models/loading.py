@@ -287,10 +287,10 @@ def _find_original(source: Any, archive: bytes | None, program: Any, name: str) 
     if archive is not None:
         return Original(lambda: read_graph(archive, name), archive)
     try:
-        copy_module(source)
+        first = [copy_module(source)]
     except CopyError:
         return Original(lambda: source, is_lent=True)
-    return Original(lambda: copy_module(source))
+    return Original(lambda: first.pop() if first else copy_module(source))
 
 
 def _load_libtorch(
