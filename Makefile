@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SECONDS ?= 60
 CLANG   ?= clang
 
-.PHONY: help demo test notebooks docs lint format analyse sanitized fuzz slow lock bench clean
+.PHONY: help demo test notebooks docs lint format analyse sanitized fuzz slow wheel lock bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "make sanitized  run the core's tests under AddressSanitizer"
 	@echo "make fuzz    look for input that breaks something, SECONDS=60 for each target (needs clang)"
 	@echo "make slow    what takes too long for make test: about an hour"
+	@echo "make wheel   the one wheel, for every Python, and the sdist (dist/)"
 	@echo "make lock    take newer versions of what make installs (requirements/)"
 	@echo "make bench   measure against the rivals on the CPU (benchmarks/README.md; over an hour)"
 	@echo "make clean   remove what these made, but not the downloads in $(CACHE)"
@@ -82,6 +83,10 @@ slow: $(VENV)/dev.stamp $(KITCHEN)
 	.ci/sanitized $(BIN)/python require tests/core tests/torch
 	INTGRAD_SLOW_REPORT=$(RESULTS)-slow.md $(BIN)/python -m pytest tests/slow
 
+# Needs neither torch nor .venv, and no Python in particular: the wheel is for all.
+wheel: build/wheel/env.stamp
+	.ci/package build/wheel/env/bin
+
 # TENSORFLOW=python, an interpreter that has it, runs the Keras example.
 TENSORFLOW ?= $(BIN)/python
 bench: $(VENV)/dev.stamp $(KITCHEN)
@@ -94,12 +99,13 @@ bench: $(VENV)/dev.stamp $(KITCHEN)
 
 # From pyproject.toml; for every Python and platform, but the developers' tools want 3.11.
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate \
-	--upgrade --override requirements/without-torch.txt --extra all --group build
+	--upgrade --override requirements/without-torch.txt --group build
 lock: $(VENV)/dev.stamp
-	$(LOCK) --python-version 3.10 -o requirements/package.txt
-	$(LOCK) --python-version 3.10 -o requirements/test.txt --group test -c requirements/package.txt
-	$(LOCK) --python-version 3.11 -o requirements/dev.txt --group bench --group lint --group docs --group fuzz \
-		-c requirements/test.txt
+	$(LOCK) --python-version 3.10 -o requirements/package.txt --extra all
+	$(LOCK) --python-version 3.10 -o requirements/test.txt --extra all --group test -c requirements/package.txt
+	$(LOCK) --python-version 3.11 -o requirements/dev.txt --extra all --group bench --group lint --group docs \
+		--group fuzz -c requirements/test.txt
+	$(LOCK) --python-version 3.10 -o requirements/wheel.txt --group wheel -c requirements/package.txt
 
 clean:
 	rm -rf $(VENV) build dist out intgrad/*.so intgrad/_torch_build.py *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -126,6 +132,11 @@ $(VENV)/test.stamp: $(VENV)/package.stamp requirements/test.txt
 
 $(VENV)/dev.stamp: $(VENV)/test.stamp requirements/dev.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
+	touch $@
+
+build/wheel/env.stamp: requirements/wheel.txt
+	$(PYTHON) -m venv --clear build/wheel/env
+	build/wheel/env/bin/python -m pip install --quiet --require-hashes -r $<
 	touch $@
 
 $(KITCHEN): tools/demo_files.py | $(BIN)/python
