@@ -47,8 +47,9 @@ static int core_clear(PyObject *module)
 
 static PyModuleDef_Slot core_slots[] = {
     {Py_mod_exec, (void *)core_exec},
-/* The limited API of 3.10 knows neither. Without the first, interpreters that share the GIL with the
- * main one may try, and NumPy says no; the second matters only where there is no limited API. */
+/* The limited API of 3.10 knows neither. Without the first, interpreters that share the GIL with
+ * the main one may try, and NumPy says no; the second matters only where there is no limited API.
+ */
 #ifdef Py_mod_multiple_interpreters
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif

@@ -368,6 +368,8 @@ def test_a_photograph_is_turned_whatever_its_other_tags_hold(tmp_path, tag, name
 
 @pytest.mark.parametrize("tag", [tag for tag in ODD_TAGS if "width" not in tag])
 def test_a_tiff_is_turned_whatever_its_other_tags_hold(tmp_path, tag):
+    if "huge" in tag and int(PIL.__version__.split(".")[0]) < 13:
+        pytest.skip("Pillow opens such a file from 13 on")
     grey = RGB[..., 0]
     entries = [
         (256, 3, 1, struct.pack("<I", 9)),

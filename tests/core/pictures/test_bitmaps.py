@@ -52,13 +52,15 @@ def test_a_bitmap_is_the_figure(shape, caption, tmp_path):
     np.testing.assert_allclose(figure.shape, bitmap.shape, atol=1)
     height, width = np.minimum(figure.shape, bitmap.shape)[:2]
     # Letters may be a pixel off, which means of 16 x 16 pixels forgive; they do not forgive a patch
-    # of colour that is missing (41 or more), nor words 6 pixels off (28 or more).
+    # of colour that is missing (41 or more), nor words 6 pixels off (28 or more). Before matplotlib
+    # 3.11 a figure's letters are hinted, which is a pixel more.
+    most = 22 if mpl.__version_info__ >= (3, 11) else 28
     height, width = height // 16 * 16, width // 16 * 16
     blocks = [
         page[-height:, :width].reshape(height // 16, 16, width // 16, 16, 3).mean(axis=(1, 3))
         for page in (figure, bitmap)
     ]
-    assert np.abs(blocks[0] - blocks[1]).max() < 22
+    assert np.abs(blocks[0] - blocks[1]).max() < most
 
 
 def test_a_picture_that_fits_is_not_resized(tmp_path):

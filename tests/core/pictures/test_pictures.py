@@ -642,6 +642,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.skipif(mpl.__version_info__ < (3, 11), reason="letters and places are those of 3.11")
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_look_as_they_did(name, tmp_path):
     """Against the committed pictures; root mean square of 3 in 255 allows for other fonts.
