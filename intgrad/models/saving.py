@@ -74,8 +74,8 @@ def save_model(
     """
     if not is_module(module) and not is_program(module):
         raise TypeError(
-            "module must be a torch.nn.Module or a torch.export.ExportedProgram, got"
-            f" {type(module).__name__}"
+            f"module must be a torch.nn.Module, got {type(module).__name__}; a"
+            " torch.export.ExportedProgram is taken as well"
         )
     prepared = read_preprocess(preprocess)
     size = prepared.agree_on_size(
