@@ -16,7 +16,7 @@ from .copying import copy_module, read_graph
 from .eager import Affine
 from .exported import find_facts, is_program, open_program
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
-from .graphs import read_program
+from .graphs import decides, read_program
 from .model import OUTPUTS, Model, Output, Precision
 from .preprocessing import check_preprocess
 from .probe import probe
@@ -145,8 +145,8 @@ def load_model(
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
-        kind = "module" if program is None else "program"
-        facts = given_facts(f"the {kind} {type(source).__name__}", preprocess, size, scores)
+        name = "the exported program" if program else f"the module {type(source).__name__}"
+        facts = given_facts(name, preprocess, size, scores)
     facts = facts.update(channels, multilabel)
     if program is not None:
         facts = find_facts(program, facts)
@@ -195,7 +195,7 @@ def _load_program(
         return read_program(program)
 
     eager, kind = find_kind(read, facts, affine, devices[0])
-    truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
+    truth = Truth(eager, kind, one_at_a_time=decides(eager.module))
     handles = load_eagerly(read, kind, truth, devices, precision)
     return _Loaded(handles, kind, truth.takes_batches, [])
 
