@@ -7,11 +7,15 @@ import re
 RAISED = re.compile(r"\s*[\w.]*(Error|Exception): ")
 ADVICE = ". Remove calls to Python functions before export"  # of torch's, to whoever traces
 MISSING = re.compile(r"missing \d+ required (positional|keyword-only) argument")
+<<<<<<< HEAD
 # The last is cuDNN's, when memory was too short for the workspace of every algorithm it tried.
 SHORT = re.compile(
     "can't allocate memory|out of memory|std::bad_alloc|STATUS_ALLOC_FAILED"
     "|unable to find an engine to execute this computation"
 )
+=======
+FIXED = re.compile(r"Constraints violated \(batch\)")
+>>>>>>> export
 FUSED = re.compile(r"derivative for aten::\w*(multi_head_attention|transformer_encoder)")
 
 
@@ -32,6 +36,11 @@ def _remedy(text: str) -> str:
         )
     if "checkpoint" in text.lower() and "reentrant" in text.lower():
         return " (torch.utils.checkpoint can be differentiated so only with use_reentrant=False)"
+    if FIXED.search(text):
+        return (
+            " (the module fixes how many pictures it takes, as a loop over them or"
+            " int(x.shape[0]) does)"
+        )
     if MISSING.search(text):
         return (
             " (a model is given one tensor, of pictures (n, C, H, W): wrap it in a module whose"

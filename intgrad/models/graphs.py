@@ -9,6 +9,8 @@ from .exported import most_at_once
 
 DEVICES = ("aten::to", "aten::_to_copy")
 """The operators that may have their device among their positional arguments."""
+NUMBERS = ("aten::item", "aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero")
+"""The operators that make numbers of tensors."""
 
 
 def read_program(program: Any) -> Any:
@@ -39,10 +41,26 @@ def operator_name(node: Any) -> str:
     return str(schema.name) if schema is not None and node.op == "call_function" else ""
 
 
+def decides(module: Any) -> bool:
+    """Say whether graphs make numbers of their values, or branch by them, as torch.cond does.
+
+    They may do so for a batch as a whole, so that they are to be run with one picture at a time.
+    """
+    import torch
+
+    def may_decide(node: Any) -> bool:
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            return not str(node.target).startswith("wrap_with_")  # no_grad and autocast
+        return operator_name(node) in NUMBERS
+
+    return any(may_decide(node) for part in graph_modules(module) for node in part.graph.nodes)
+
+
 def move_graphs(module: Any, device: Any) -> None:
     """Have the graphs in a module make their tensors on another device than they were traced on."""
     import torch
 
+    device = torch.device(device)
     for part in graph_modules(module):
         changed = False
         for node in part.graph.nodes:

@@ -33,13 +33,8 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def kitchens(kitchen_archive):
-    """The demo's Xception, by the way that runs it."""
+    """The demo's Xception, by what runs it."""
     return {name: intgrad.load_model(kitchen_archive, device="cpu", backend=name) for name in DOORS}
-
-
-@pytest.fixture
-def kitchen(kitchens, door):
-    return kitchens[door or "libtorch"]
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,11 @@ import intgrad
 pytestmark = pytest.mark.both_doors
 
 
+@pytest.fixture
+def kitchen(kitchens, door):
+    return kitchens[door]
+
+
 def with_captum(module, image, target, steps, baseline=0.0):
     nchw = torch.from_numpy(np.moveaxis(image, -1, 0).copy())[None]
     found = IntegratedGradients(module).attribute(

@@ -9,6 +9,11 @@ import intgrad
 pytestmark = pytest.mark.both_doors
 
 
+@pytest.fixture
+def kitchen(kitchens, door):
+    return kitchens[door]
+
+
 def test_probabilities(kitchen, fork):
     np.testing.assert_allclose(kitchen.predict(fork), DATA["probabilities"], atol=1e-3)
     assert [label for label, _, _ in kitchen.top(fork, 3)] == ["fork", "knife", "spoon"]

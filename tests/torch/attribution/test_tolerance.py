@@ -11,6 +11,11 @@ import intgrad
 pytestmark = pytest.mark.both_doors
 
 
+@pytest.fixture
+def kitchen(kitchens, door):
+    return kitchens[door]
+
+
 @pytest.fixture(scope="module")
 def lite():
     return espresso.load_efficientnet()

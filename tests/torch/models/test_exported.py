@@ -16,6 +16,7 @@ from torch import nn
 
 import intgrad
 from intgrad.command_line import main as cli
+from intgrad.models.copying import move
 from intgrad.models.folding import NORMS, Norm, fold_graph, fold_weights
 from intgrad.models.graphs import graph_modules, operator_name, read_program
 
@@ -228,10 +229,41 @@ def test_what_the_graph_makes_and_what_it_holds_back():
     check(load(program), Edited(twin))
 
 
+def test_a_graph_moves_to_another_device_than_it_was_exported_on():
+    """What it makes anew, its constants and its weights; "meta" is one that every machine has."""
+
+    def forward(smooth, x):
+        made = torch.arange(5, device=x.device) + torch.tensor([1, 2, 3, 4, 5]).to(x.device)
+        return smooth(x) + made
+
+    moved = move(read_program(export(Edited(forward))), "meta", None)
+    assert moved(torch.empty(3, 3, *SIZE, device="meta")).device.type == "meta"
+
+
 def test_bfloat16_is_close():
     rough = load(GOOD, precision="bfloat16")
     found, wanted = rough.gradients(IMAGE, 1), load(Smooth()).gradients(IMAGE, 1)
     assert 1e-4 < np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 0.1
+
+
+def branch(smooth, x):
+    return torch.cond(x.mean() > 0, lambda y: smooth(y) / 2, lambda y: smooth(y) / 3, (x,))
+
+
+@pytest.mark.parametrize(
+    ("edit", "twin"),
+    [
+        (branch, lambda smooth, x: smooth(x) / (2 if x.mean() > 0 else 3)),
+        (lambda smooth, x: smooth(x) * x.mean().item(), None),
+    ],
+    ids=["cond", "item"],
+)
+def test_what_decides_by_a_batch_is_given_one_picture_at_a_time(edit, twin):
+    module = Edited(edit)
+    with pytest.warns(UserWarning, match="takes one image at a time"):
+        model = load(export(module))
+    for image in (IMAGE / 3, 255 - IMAGE / 3):
+        check(model, Edited(twin or edit), image)
 
 
 def test_threads_and_modes_of_the_caller_do_not_hold():
@@ -606,6 +638,10 @@ def scripted():
         (
             lambda: Edited(lambda m, x: m(x) if float(x.sum()) > 0 else m(-x)),
             r"Edited cannot be exported: .*data-dependent.*load_model\(module\) explains it",
+        ),
+        (
+            lambda: Edited(lambda m, x: torch.stack([m(picture[None])[0] for picture in x])),
+            "Constraints violated.*fixes how many pictures",
         ),
         (lambda: nn.Sequential(scripted()), "holds TorchScript.*format='torchscript'"),
         (lambda: Edited(lambda m, x: m(Straight.apply(x * 9))), "other scores or gradients"),

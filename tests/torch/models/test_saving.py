@@ -54,7 +54,7 @@ class Untraceable(nn.Module):
         (Smooth, {"input_size": (0, 5)}, ValueError, "must be positive"),
         (Smooth, {"preprocess": "wrong"}, ValueError, "preprocess must be"),
         (Untraceable, {}, intgrad.ModelError, "Untraceable does not run on an image.*never"),
-        (lambda: 3, {}, TypeError, "must be a torch.nn.Module or .*, got int"),
+        (lambda: 3, {}, TypeError, "must be a torch.nn.Module, got int"),
     ],
 )
 def test_nothing_is_written_of_what_cannot_be_loaded(module, options, error, text, tmp_path):
