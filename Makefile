@@ -140,11 +140,6 @@ build/wheel/env.stamp: requirements/wheel.txt
 	build/wheel/env/bin/python -m pip install --quiet --require-hashes -r $<
 	touch $@
 
-build/wheel/env.stamp: requirements/wheel.txt
-	$(PYTHON) -m venv --clear build/wheel/env
-	build/wheel/env/bin/python -m pip install --quiet --require-hashes -r $<
-	touch $@
-
 $(KITCHEN): tools/demo_files.py | $(BIN)/python
 	$(BIN)/python tools/demo_files.py $(CACHE)
 	touch $@

@@ -68,7 +68,8 @@ def find_torch() -> Torch | None:
     if wish == "require":
         sys.exit(f"INTGRAD_TORCH=require, but {fault}: {remedy}")
     print(
-        f"intgrad is built without libtorch, and runs models by Python's torch: {fault}. For it, {remedy}",
+        f"intgrad is built without libtorch, and runs models by Python's torch: {fault}. For"
+        f" libtorch, {remedy}",
         file=sys.stderr,
     )
     return None

@@ -7,15 +7,12 @@ import re
 RAISED = re.compile(r"\s*[\w.]*(Error|Exception): ")
 ADVICE = ". Remove calls to Python functions before export"  # of torch's, to whoever traces
 MISSING = re.compile(r"missing \d+ required (positional|keyword-only) argument")
-<<<<<<< HEAD
 # The last is cuDNN's, when memory was too short for the workspace of every algorithm it tried.
 SHORT = re.compile(
     "can't allocate memory|out of memory|std::bad_alloc|STATUS_ALLOC_FAILED"
     "|unable to find an engine to execute this computation"
 )
-=======
 FIXED = re.compile(r"Constraints violated \(batch\)")
->>>>>>> export
 FUSED = re.compile(r"derivative for aten::\w*(multi_head_attention|transformer_encoder)")
 
 

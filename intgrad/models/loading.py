@@ -16,15 +16,9 @@ from .autograd import Affine
 from .copying import CopyError, check_lent, copy_module, read_graph
 from .exported import find_facts, is_program, open_program
 from .facts import Facts, check_kind, check_labels, given_facts, read_facts
-<<<<<<< HEAD
-from .graphs import read_program
+from .graphs import decides, read_program
 from .model import BACKENDS, OUTPUTS, Backend, Model, Output, Precision
 from .presets.recognising import read_preprocess
-=======
-from .graphs import decides, read_program
-from .model import OUTPUTS, Model, Output, Precision
-from .preprocessing import check_preprocess
->>>>>>> export
 from .probe import probe
 from .reversing import reverse_channels
 from .running import (
@@ -203,16 +197,10 @@ def load_model(
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
-<<<<<<< HEAD
-        kind = "module" if program is None else "program"
-        facts = given_facts(f"the {kind} {type(source).__name__}", preprocess, size, scores)
-    facts = facts.update(prepared.agree_on_channels(channels), multilabel)
-    import_torch()
-=======
         name = "the exported program" if program else f"the module {type(source).__name__}"
         facts = given_facts(name, preprocess, size, scores)
-    facts = facts.update(channels, multilabel)
->>>>>>> export
+    facts = facts.update(prepared.agree_on_channels(channels), multilabel)
+    import_torch()
     if program is not None:
         facts = find_facts(program, facts)
     devices = check_devices(device, precision)
@@ -256,26 +244,8 @@ class _Loaded:
     handles: list[Any]
     kind: Kind
     takes_batches: bool
-<<<<<<< HEAD
     backend: Backend
     reason: str = ""
-=======
-    remarks: list[str]
-
-
-def _load_program(
-    program: Any, facts: Facts, affine: Affine, devices: list[str], precision: Precision
-) -> _Loaded:
-    """Load a program of torch.export, by autograd."""
-
-    def read() -> Any:
-        return read_program(program)
-
-    eager, kind = find_kind(read, facts, affine, devices[0])
-    truth = Truth(eager, kind, one_at_a_time=decides(eager.module))
-    handles = load_eagerly(read, kind, truth, devices, precision)
-    return _Loaded(handles, kind, truth.takes_batches, [])
->>>>>>> export
 
 
 def _load_torch(
@@ -288,7 +258,7 @@ def _load_torch(
 ) -> _Loaded:
     """Load a model in the quickest way that gives its answers."""
     eager, kind = find_kind(original, facts, affine, devices[0])
-    truth = Truth(eager, kind, one_at_a_time=reads_pixels(eager, kind))
+    truth = Truth(eager, kind, one_at_a_time=decides(eager.module) or reads_pixels(eager, kind))
     reason = "modules and programs are run as they are"
     if backend == "libtorch" or (backend is None and prefers_libtorch(original)):
         try:
