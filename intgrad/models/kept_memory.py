@@ -17,7 +17,6 @@ def keep_freed_memory() -> bool:
     up to 10 % quicker (`benchmarks/doors.py`); "libtorch" keeps its own, and gains nothing.
 
     It holds for the whole process and for good, whoever allocates: its memory stays at its peak.
-    `intgrad explain` does it, whose process is its own.
 
     Returns
     -------
