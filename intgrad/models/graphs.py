@@ -76,6 +76,12 @@ def move_graphs(module: Any, device: Any) -> None:
             part.recompile()
 
 
+def drop_checks(module: Any) -> None:
+    """Take out of the graphs in a module what sees to sizes, which torch 2.4 cannot trace."""
+    for part in graph_modules(module):
+        part._forward_pre_hooks.clear()
+
+
 def _own_tensors(graph: Any) -> None:
     """Give a graph tensors of its own, on the CPU; constants become buffers, which move with it."""
     import torch

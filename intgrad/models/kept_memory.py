@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 # Of mallopt(3), as malloc.h numbers them.
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 PAD_BYTES = 2**28
@@ -23,6 +21,8 @@ def keep_freed_memory() -> bool:
     bool
         False where the C library is not glibc, and nothing is changed.
     """
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

@@ -36,19 +36,27 @@ class Turnstile:
             try:
                 self._changed.wait_for(lambda: self._is_free(wish))
                 if not self._inside:
-                    self._setting.set(wish)
+                    self._set(wish)
                 self._wish = wish
                 self._inside += 1
             finally:
                 self._waiting[wish] -= 1
+                self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
                 self._inside -= 1
+                self._changed.notify_all()  # who wakes still waits for the lock
                 if not self._inside:
                     self._setting.restore()
-                    self._changed.notify_all()
+
+    def _set(self, wish: bool) -> None:
+        try:
+            self._setting.set(wish)
+        except BaseException:
+            self._setting.restore()  # what was set by then
+            raise
 
     def _is_free(self, wish: bool) -> bool:
         # Who wants it as it is leaves the turn to a call of the other wish, which might else wait
@@ -85,8 +93,9 @@ class Tf32Switches:
             return
         for each in self._switches:
             if self._is_tf32(each) != tf32:
-                self._before.append((each, getattr(each, self._name)))
+                before = getattr(each, self._name)
                 setattr(each, self._name, self._values[tf32])
+                self._before.append((each, before))
 
     def restore(self) -> None:
         """Put back what was switched, what the others follow last."""

@@ -29,10 +29,12 @@ def is_module(source: Any) -> bool:
 def quiet_numbers() -> Iterator[None]:
     """Keep to ourselves what torch says of numbers made of pixels, of which load_model says more.
 
-    And of parts of its own exported programs, when modules that hold them are copied.
+    And of parts of its own exported programs, when they are made modules (torch 2.4), and when
+    modules that hold them are copied.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True to a scalar")
+        warnings.filterwarnings("ignore", ".*get_attr'? Node", UserWarning)
         warnings.filterwarnings("ignore", ".*treespec", FutureWarning)
         yield
 

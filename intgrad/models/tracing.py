@@ -14,6 +14,7 @@ from . import reads
 from .autograd import Affine, plain_modes
 from .copying import move
 from .errors import first_line
+from .graphs import drop_checks
 from .scores import find_scores
 from .torch_backend import quiet_torch
 
@@ -109,6 +110,7 @@ def _trace(module: Any, example: Any, own_dtype: Any, name: str) -> Any:
             module = _give_scores(module, points.clone())
         if seen.values:
             raise PixelReadError(name)
+        drop_checks(module)
         with _detaching():
             traced = jit.trace(module, points, check_trace=False)
     if seen.are_told(said):

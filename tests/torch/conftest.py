@@ -1,4 +1,6 @@
-"""The demo's photograph; and what needs CUDA."""
+"""The demo's photograph; the two ways to torch; and what needs CUDA."""
+
+import functools
 
 import demo_files
 import pytest
@@ -14,7 +16,7 @@ def _skip_without_cuda(request):
         pytest.skip("torch sees no CUDA device")
 
 
-DOORS = ("libtorch", "autograd")
+DOORS = (pytest.param("libtorch", marks=pytest.mark.libtorch), "autograd")
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +35,24 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def kitchens(kitchen_archive):
+<<<<<<< HEAD
     """The demo's Xception, by what runs it."""
     return {name: intgrad.load_model(kitchen_archive, device="cpu", backend=name) for name in DOORS}
 
 
+=======
+    """The demo's Xception, loaded by the way that runs it."""
+    return functools.cache(
+        lambda name: intgrad.load_model(kitchen_archive, device="cpu", backend=name)
+    )
+
+
+@pytest.fixture
+def kitchen(kitchens, door):
+    return kitchens(door or "libtorch")
+
+
+>>>>>>> torches
 @pytest.fixture(scope="session")
 def fork(demo_wheel):
     """Photograph 0412.jpg at 299 x 299."""

@@ -29,6 +29,7 @@ BUILDS = {
 }
 
 
+@pytest.mark.libtorch
 @pytest.mark.parametrize("name", BUILDS)
 def test_another_torch_than_the_one_built_against(monkeypatch, name):
     """Work goes on by Python's torch, with the same numbers; who asks for the other is told why."""
@@ -49,6 +50,7 @@ def test_another_torch_than_the_one_built_against(monkeypatch, name):
         load(GOOD, backend="libtorch")
 
 
+@pytest.mark.libtorch
 def test_a_backend_that_is_asked_for():
     module = Smooth()
     for source, default in ((archive(module), "libtorch"), (module, "autograd")):

@@ -981,6 +981,7 @@ def test_what_is_ambiguous_says_the_line_to_write(wrap, text):
     assert "input_size" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.cpu.amp.autocast:FutureWarning")  # of torch 2.4
 def test_reentrant_checkpoints():
     from torch.utils.checkpoint import checkpoint
 
