@@ -35,24 +35,12 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def kitchens(kitchen_archive):
-<<<<<<< HEAD
-    """The demo's Xception, by what runs it."""
-    return {name: intgrad.load_model(kitchen_archive, device="cpu", backend=name) for name in DOORS}
-
-
-=======
     """The demo's Xception, loaded by the way that runs it."""
     return functools.cache(
         lambda name: intgrad.load_model(kitchen_archive, device="cpu", backend=name)
     )
 
 
-@pytest.fixture
-def kitchen(kitchens, door):
-    return kitchens(door or "libtorch")
-
-
->>>>>>> torches
 @pytest.fixture(scope="session")
 def fork(demo_wheel):
     """Photograph 0412.jpg at 299 x 299."""

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.both_doors
 
 @pytest.fixture
 def kitchen(kitchens, door):
-    return kitchens[door]
+    return kitchens(door)
 
 
 def with_captum(module, image, target, steps, baseline=0.0):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.both_doors
 
 @pytest.fixture
 def kitchen(kitchens, door):
-    return kitchens[door]
+    return kitchens(door)
 
 
 def test_probabilities(kitchen, fork):

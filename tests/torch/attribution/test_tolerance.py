@@ -13,7 +13,7 @@ pytestmark = pytest.mark.both_doors
 
 @pytest.fixture
 def kitchen(kitchens, door):
-    return kitchens[door]
+    return kitchens(door)
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,8 @@ from torch import nn
 
 import intgrad
 from intgrad.command_line import main as cli
-<<<<<<< HEAD
-from intgrad.models.copying import move
-=======
 from intgrad.models.archive import check_archive
->>>>>>> torches
+from intgrad.models.copying import move
 from intgrad.models.folding import NORMS, Norm, fold_graph, fold_weights
 from intgrad.models.graphs import graph_modules, operator_name, read_program
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.both_doors
 
 @pytest.fixture
 def kitchen(kitchens, door):
-    return kitchens[door]
+    return kitchens(door)
 
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (*SIZE, 3)).astype(np.float32)
