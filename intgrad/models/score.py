@@ -30,7 +30,8 @@ def check_score(score: Any, scores: Any, multilabel: Any, backend: Any) -> None:
 
 def name_score(score: Score) -> str:
     """Return what a score is called."""
-    return str(getattr(score, "__name__", type(score).__name__))
+    function = getattr(score, "func", score)  # of a functools.partial
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def add_score(module: Any, score: Score) -> Any:

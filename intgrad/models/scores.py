@@ -113,13 +113,20 @@ def _mend_shape(shape: tuple[int, ...], count: int) -> str:
         return ""
     if len(shape) == 1:
         remedy = "self.model(x).unsqueeze(1)"
-        why = "one number an image, as of a regression, is a score of one class"
+        why = (
+            "one number an image, as of a regression: load_model(score=lambda y: y) explains it as"
+            " it is, and with this it is the logit of one class"
+        )
     elif len(shape) == 2:
         return ""
     else:
         axes = tuple(range(2, len(shape)))
         remedy = f"self.model(x).sum({axes})"
-        why = "scores of every pixel, as of a segmentation: sum those that you ask about"
+        kept = tuple(range(1, len(shape) - 1))
+        why = (
+            "scores of every pixel, as of a segmentation: sum those that you ask about, or pass"
+            f" load_model(score=lambda y: y[:, 0].mean({kept})), of class 0"
+        )
     return f" ({why}):\n{WRAPPER.format(remedy)}"
 
 
