@@ -11,6 +11,7 @@ import pytest
 from analytic import Polynomial, pixels
 
 import intgrad
+from intgrad import _core
 
 SHAPE = (4, 3, 2)
 IMAGE = pixels(SHAPE)
@@ -215,3 +216,93 @@ def test_one_logit_of_a_callable_is_a_sigmoid():
     model = intgrad.load_model(score, output="logit")
     image = np.full((4, 5, 3), 80.0)
     np.testing.assert_allclose(model.predict(image), 1 / (1 + np.exp(-0.8)), rtol=1e-5)
+
+
+# ---- Several targets, and memory -----------------------------------------------------------------
+
+
+class Many:
+    """Scores k * mean(x^2), k = 1..3, whose targets share a forward pass."""
+
+    takes_many_targets = True
+    output = "logit"
+    most = 100
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, batch, targets):
+        self.asked.append(targets.shape)
+        if len(batch) > self.most:
+            raise MemoryError(f"no room for {len(batch)}")
+        factors = np.arange(1, 4, dtype=np.float32)
+        scores = (batch**2).mean((1, 2, 3))[:, None] * factors
+        each = factors[targets][..., None, None, None]
+        return scores, each * 2 * batch[:, None] / batch[0].size
+
+
+MANY_IMAGE = np.random.default_rng(0).uniform(0, 255, (4, 5, 3)).astype(np.float32)
+
+
+def test_targets_share_the_pass_of_a_callable_that_takes_many():
+    function = Many()
+    model = intgrad.load_model(function)
+    maps = intgrad.integrated_gradients(
+        model, MANY_IMAGE, [[0, 2, 1]], output="logit", steps=6, batch_size=4
+    )
+    assert function.asked == [(4, 3), (3, 3)]
+    for found, factor in zip(maps, (1, 3, 2), strict=True):
+        truth = factor * MANY_IMAGE**2 / MANY_IMAGE.size
+        np.testing.assert_allclose(found, truth, rtol=1e-5)
+    function.asked.clear()
+    assert model.predict(MANY_IMAGE).shape == (3,)
+    assert function.asked == [(1, 0)]  # no gradient is asked for
+    assert model.gradients(MANY_IMAGE, [[1, 0]], output="logit").shape == (2, 4, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda g: g[:, 0], "gradients must have 5 dimensions, got 4"),
+        (lambda g: g[:, :1], r"shape \(7, 1, 4, 5, 3\); expected \(7, 2, 4, 5, 3\), one of each"),
+        (lambda g: g[:, :, :3], r"shape \(7, 2, 3, 5, 3\); expected \(7, 2, 4, 5, 3\)"),
+    ],
+)
+def test_gradients_of_other_shapes_than_asked_for(change, text):
+    class Wrong(Many):
+        def __call__(self, batch, targets):
+            scores, gradients = super().__call__(batch, targets)
+            return scores, change(gradients)
+
+    with pytest.raises(intgrad.ModelError, match=text):
+        intgrad.integrated_gradients(
+            intgrad.load_model(Wrong()), MANY_IMAGE, [[0, 1]], output="logit", steps=6, batch_size=7
+        )
+
+
+def test_a_callable_short_of_memory_gets_smaller_batches():
+    function = Many()
+    function.most = 2
+    maps, info = intgrad.integrated_gradients(
+        intgrad.load_model(function),
+        MANY_IMAGE,
+        1,
+        output="logit",
+        steps=6,
+        batch_size=7,
+        return_info=True,
+    )
+    assert info.batch_size <= 2
+    np.testing.assert_allclose(maps, 2 * MANY_IMAGE**2 / MANY_IMAGE.size, rtol=1e-5)
+    function.most = 0
+    with pytest.raises(MemoryError, match="no room for 1"):
+        intgrad.load_model(function).predict(MANY_IMAGE)
+
+
+@pytest.mark.parametrize(("free", "expected"), [(10**6, 8), (5000, 4), (10, 1), (0, 1)])
+def test_batches_that_fit_into_the_memory_that_a_callable_tells(free, expected):
+    function = Many()
+    function.measure_memory = lambda n, height, width, channels: (1000 * n, free)
+    handle = _core.callable_model(function, False, True)
+    assert _core.fitting_batch(handle, 4, 5, 3, 8) == expected
+    assert _core.fitting_batch(_core.callable_model(Many(), False, True), 4, 5, 3, 8) == 0
