@@ -81,6 +81,7 @@ fuzz: $(VENV)/dev.stamp $(KITCHEN)
 slow: $(VENV)/dev.stamp $(KITCHEN)
 	.ci/analyse $(BIN) --cpp
 	.ci/sanitized $(BIN)/python require tests/core tests/torch
+	.ci/torches .
 	INTGRAD_SLOW_REPORT=$(RESULTS)-slow.md $(BIN)/python -m pytest tests/slow
 
 # Needs neither torch nor .venv, and no Python in particular: the wheel is for all.
