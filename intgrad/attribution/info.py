@@ -256,8 +256,6 @@ def make_infos(
 
 
 def _label(model: Model, target: int) -> str | None:
-    if model.labels is None and model.score is not None and model.num_classes == 1:
-        return model.score
     # Nobody may have counted the labels of a callable yet.
     return model.labels[target] if model.labels and target < len(model.labels) else None
 

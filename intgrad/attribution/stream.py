@@ -17,7 +17,7 @@ from .._core import ModelError
 from .._optional import ProgressBar
 from ..images.arrays import Float32Array
 from ..models.model import Model, squeeze
-from ..models.targets import is_target
+from ..models.targets import is_target, resolve_targets
 from .baselines import make_baselines
 from .call import check_seed, compute
 from .info import make_infos
@@ -81,7 +81,9 @@ def iter_integrated_gradients(
     chosen = complete(iter_integrated_gradients, options)
     plan = Plan.check(model, chosen, return_info=True)
     check_many(images)
-    if isinstance(targets, Sized) and not is_target(targets):
+    if targets is not None and _is_one(targets):
+        resolve_targets(targets, 1, model.labels, model.num_classes)
+    elif isinstance(targets, Sized):
         count = len(images) if isinstance(images, Sized) else None
         if count not in (None, len(targets)):
             raise ValueError(f"targets must be one for each of {count} images, got {len(targets)}")
@@ -230,9 +232,14 @@ def _raise_numbered(error: Exception, number: int) -> NoReturn:
 
 def _pair(images: Iterable[Any], targets: Any) -> Iterator[tuple[Any, Any]]:
     """Yield each image with its target, or None."""
-    if not isinstance(targets, Iterable) or (isinstance(targets, Sized) and is_target(targets)):
+    if _is_one(targets):
         return zip(images, itertools.repeat(targets))
     return _zip_targets(images, iter(targets))
+
+
+def _is_one(targets: Any) -> bool:
+    """Say whether it is one target for all images, or None."""
+    return not isinstance(targets, Iterable) or (isinstance(targets, Sized) and is_target(targets))
 
 
 def _zip_targets(images: Iterable[Any], targets: Iterator[Any]) -> Iterator[tuple[Any, Any]]:

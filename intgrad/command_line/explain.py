@@ -141,13 +141,20 @@ def _check_channels(model: Model) -> None:
 
 
 def _parse_target(text: str | None, model: Model) -> int | None:
-    """Return the class that a label or a number stands for."""
+    """Return the class that a label or a number stands for.
+
+    Where labels are numbers themselves, a number is a label.
+    """
     if text is None:
         return None
-    is_index = text.isdecimal() and text not in (model.labels or ())
-    indices, _ = resolve_targets(
-        int(text) if is_index else text, 1, model.labels, model.num_classes
-    )
+    labels = model.labels or ()
+    is_index = text.isdecimal() and not any(map(str.isdecimal, labels))
+    if not labels and not is_index:
+        raise ValueError(
+            f"--target {text!r} is a label, but the model has none: give its index, or --labels"
+        )
+    target = int(text) if is_index else text
+    indices, _ = resolve_targets(target, 1, model.labels, model.num_classes)
     return int(indices[0, 0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,9 +64,16 @@ def check_kind(scores: Any) -> None:
 
 def check_labels(labels: Any) -> tuple[str, ...]:
     """Return labels as a tuple, or raise a TypeError."""
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+    if isinstance(labels, Mapping):
+        raise TypeError(
+            "labels must be a sequence of str, in the order of the classes, got a"
+            f" {type(labels).__name__}: if its keys are their numbers, [labels[k] for k in"
+            " sorted(labels)]"
+        )
+    names = tuple(labels) if isinstance(labels, Iterable) else None
+    if names is None or isinstance(labels, str) or not all(isinstance(n, str) for n in names):
         raise TypeError(f"labels must be a sequence of str, got {labels!r}")
-    return tuple(labels)
+    return names
 
 
 def read_facts(

@@ -217,12 +217,17 @@ def load_model(
     findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
     for text in findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
+    score_name = None if score is None else name_score(score)
+    if names is None and score_name is None:
+        names = facts.labels
+    elif names is None and score_name is not None and findings.num_classes == 1:
+        names = (score_name,)
     model = Model(
         found.handles,
         device=", ".join(devices),
         input_size=facts.input_size,
         channels=found.kind.channels,
-        labels=names or (facts.labels if score is None else None),
+        labels=names,
         num_classes=findings.num_classes,
         precision=precision,
         scores=facts.scores,
@@ -230,7 +235,7 @@ def load_model(
         takes_batches=findings.takes_batches,
         backend=found.backend,
         backend_reason=found.reason,
-        score=None if score is None else name_score(score),
+        score=score_name,
         transform=facts.transform or prepared.transform,
     )
     model._check_labels()

@@ -22,6 +22,8 @@ Backend = Literal["libtorch", "autograd", "callable"]
 BACKENDS: tuple[Backend, ...] = ("libtorch", "autograd", "callable")
 OUTPUTS: tuple[Output, ...] = ("softmax", "log_softmax", "logit", "sigmoid")
 
+ONE_LABEL = ": one number is the score of one class, whose name it is, or of what it measures"
+
 
 class Model:
     """A classifier whose scores can be explained; made by `load_model`.
@@ -38,7 +40,7 @@ class Model:
         Channels that images must have: 3 for RGB, 1 for grey; None if nobody knows, as of a
         callable.
     labels : tuple of str or None
-        Class names.
+        Class names; what `score` is called, where that is one number.
     num_classes : int or None
         None for a callable that has not been called yet.
     precision : str
@@ -335,7 +337,7 @@ class Model:
         if self.labels is not None and len(self.labels) != self.num_classes:
             raise ValueError(
                 f"labels must hold one name for each of the model's {self.num_classes} classes,"
-                f" got {len(self.labels)}"
+                f" got {len(self.labels)}" + ONE_LABEL * (self.num_classes == 1)
             )
 
     def _batch_size(self, wish: int | None, shape: tuple[int, ...]) -> int:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 Targets = npt.NDArray[np.int64]
 
+MOST_NAMED = 10
+"""How many labels an error holds at most."""
+
 
 def resolve_targets(
     targets: Any, image_count: int, labels: Sequence[str] | None, num_classes: int | None
@@ -20,7 +23,8 @@ def resolve_targets(
     Parameters
     ----------
     targets : int, str or (nested) sequence of them
-        One for all images; one per image; or T per image.
+        One for all images; one per image; or T per image. A str is a label; where there are none,
+        an index as text.
     image_count, labels, num_classes
         N, and what the model knows of its classes (None: unknown).
 
@@ -72,6 +76,10 @@ def _to_list(value: Any) -> list[Any]:
 
 
 def _class_index(target: Any, labels: Sequence[str] | None, num_classes: int | None) -> int:
+    if getattr(target, "ndim", None) == 0:
+        target = target.item()  # of an array or tensor, a label perhaps
+    if isinstance(target, str) and labels is None and target.isdecimal():
+        target = int(target)  # so does `Model.top` call classes without labels
     if isinstance(target, str):
         return _label_index(target, labels)
     try:
@@ -101,6 +109,28 @@ def _label_index(label: str, labels: Sequence[str] | None) -> int:
         return found[0]
     if found:
         raise ValueError(f"label {label!r} is that of classes {found}: give the index instead")
-    close = difflib.get_close_matches(label, dict.fromkeys(labels))
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise ValueError(f"the model has no label {label!r}{hint}")
+    raise ValueError(f"the model has no label {label!r}; {_propose(label, labels)}")
+
+
+def _propose(label: str, labels: Sequence[str]) -> str:
+    """Say which label may have been meant, or what labels there are."""
+    if label.isdecimal() and int(label) < len(labels):
+        return f"class {int(label)} is {labels[int(label)]!r}"
+    nearest = _find_nearest(label, labels)
+    if nearest:
+        return f"did you mean {' or '.join(map(repr, nearest))}?"
+    different = list(dict.fromkeys(labels))
+    some = ", ".join(map(repr, different[:MOST_NAMED]))
+    return f"there are {some}" + f" ... ({len(different)})" * (len(different) > MOST_NAMED)
+
+
+def _find_nearest(label: str, labels: Sequence[str]) -> list[str]:
+    """Return up to three labels: alike in letters, of which one may be a synonym, or hold it."""
+    wanted = label.strip().casefold()
+    meant: dict[str, str] = {}
+    for name in labels:
+        for synonym in (name, *name.split(",")):  # "tabby, tabby cat" is one of ImageNet's
+            meant.setdefault(synonym.strip().casefold(), name)
+    found = [meant[each] for each in difflib.get_close_matches(wanted, meant)]
+    found += [name for name in labels if wanted and wanted in name.casefold()]
+    return list(dict.fromkeys(found))[:3]

@@ -111,6 +111,9 @@ def _trace(module: Any, example: Any, own_dtype: Any, name: str) -> Any:
         if seen.values:
             raise PixelReadError(name)
         drop_checks(module)
+        for category in (DeprecationWarning, FutureWarning):
+            # Tracing reads all that a module has, what its library deprecates as well.
+            warnings.simplefilter("ignore", category)
         with _detaching():
             traced = jit.trace(module, points, check_trace=False)
     if seen.are_told(said):

@@ -3,14 +3,11 @@
 import re
 import shlex
 import shutil
-import sys
-import types
 from pathlib import Path
 
 import demo_files
 import numpy as np
 import pytest
-import torch
 from small_models import FACTS, METADATA, SIZE, Smooth, archive
 
 import intgrad
@@ -18,6 +15,8 @@ from intgrad.command_line import main as cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+ALONE = [ROOT / "docs/models.md"]
+"""Each of its blocks is run by itself, in test_recipes.py."""
 
 
 def blocks(path, language):
@@ -60,21 +59,11 @@ def test_every_block_is_tested():
     assert len(BLOCKS) == 3
 
 
-def make_timm():
-    """Return what the docs use of timm, which needs a torchvision to be imported."""
-    timm = types.ModuleType("timm")
-    timm.create_model = lambda name, pretrained: Smooth()
-    config = {"input_size": (3, 224, 224), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.3)}
-    timm.data = types.SimpleNamespace(resolve_model_data_config=lambda module: config)
-    return timm
-
-
 @pytest.mark.filterwarnings("ignore:the probability is 1")  # of noise, says the small model
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [p for p in PAGES if p not in ALONE], ids=lambda page: page.stem)
 def test_pages(page, tmp_path, monkeypatch):
     """The blocks of a page in order, beside a small model, a photograph and what explains it."""
     pil = pytest.importorskip("PIL.Image")
-    monkeypatch.setitem(sys.modules, "timm", make_timm())
     small = Smooth()
     small.body[-1].weight.data.mul_(0.1)  # or every probability would be 0 or 1
     (tmp_path / "xception.pt").write_bytes(archive(small, metadata=METADATA))
@@ -98,34 +87,6 @@ def test_commands(page):
             words = shlex.split(line, comments=True)
             if words[:1] == ["intgrad"]:
                 assert cli._parser().parse_args(words[1:]).run
-
-
-def test_scores_of_a_model_that_returns_something_else():
-    """The wrapper of docs/recipes.md, around what passes for a segmentation."""
-
-    class Segmentation(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = torch.nn.Conv2d(3, 4, 3, padding=1)
-
-        def forward(self, x):
-            return {"out": self.layer(x)}
-
-    names = {"torch": torch}
-    (block,) = (b for b in blocks(ROOT / "docs/recipes.md", "python") if "class Scores" in b)
-    exec(block, names)
-    network = Segmentation()
-    model = intgrad.load_model(names["Scores"](network), **FACTS)
-    image = np.random.default_rng(0).uniform(0, 255, (*SIZE, 3))
-    attributions, info = intgrad.integrated_gradients(
-        model, image, 2, output="logit", baseline="white", steps=2, return_info=True
-    )
-    scale, offset = FACTS["preprocess"]
-    pixels = torch.from_numpy(np.stack([image, np.full_like(image, 255)])).float().movedim(-1, 1)
-    with torch.no_grad():
-        scores = network(pixels * scale + offset)["out"][:, 2].sum(dim=(1, 2))
-    assert info.score == pytest.approx(scores[0].item(), rel=1e-4)
-    assert attributions.sum() == pytest.approx((scores[0] - scores[1]).item(), rel=1e-3)
 
 
 def test_figures_told_twice_are_the_same():

@@ -2,6 +2,7 @@
 unusual works."""
 
 import json
+import re
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from analytic import Polynomial, Wave, pixels
 
 import intgrad
+from intgrad.models.targets import resolve_targets
 
 SHAPE = (6, 5, 3)
 
@@ -85,7 +87,13 @@ def test_pixels_must_be_finite_in_float32(bad):
         ([[0, 1], [2]], ValueError, "got 2 entries"),
         (np.zeros((1, 1, 1), int), TypeError, "int or a label"),
         ("cat", ValueError, r"no label 'cat'; did you mean 'car' or 'cap'\?"),
-        ("bus", ValueError, "no label 'bus'$"),
+        ("bus", ValueError, "no label 'bus'; there are 'car', 'cap'$"),
+        ("2", ValueError, "no label '2'; class 2 is 'car'$"),
+        ("-1", ValueError, "no label '-1'; there are"),
+        (np.array("cat"), ValueError, "no label 'cat'; did you mean"),
+        (np.array(["cat"]), ValueError, "no label 'cat'; did you mean"),
+        ([["cap", "cat"]], ValueError, "no label 'cat'; did you mean"),
+        (np.array(1.0), TypeError, "int or a label, got 1.0"),
         ("car", ValueError, r"that of classes \[0, 2\]"),
     ],
 )
@@ -115,6 +123,99 @@ def test_targets_of_a_batch():
         explain(stack, [[0, 1], [2]], model)
     with pytest.raises(ValueError, match="equally many classes"):
         explain(stack, [[0], 1], model)
+
+
+@pytest.mark.parametrize(
+    ("label", "nearest"),
+    [
+        ("tabby", "'tabby, tabby cat'"),
+        ("Tabby Cat", "'tabby, tabby cat'"),
+        ("tabi cat", "'tabby, tabby cat' or 'Egyptian cat'"),
+        ("EGYPTIAN CAT", "'Egyptian cat'"),
+        ("Egyptian_cat ", "'Egyptian cat'"),
+        ("elephant", "'African elephant, Loxodonta africana'"),
+        ("cat", "'tabby, tabby cat' or 'Egyptian cat'"),
+    ],
+)
+def test_names_that_are_nearest(label, nearest):
+    labels = ["tench", "tabby, tabby cat", "Egyptian cat", "African elephant, Loxodonta africana"]
+    with pytest.raises(ValueError, match=f"; did you mean {re.escape(nearest)}\\?$"):
+        resolve_targets(label, 1, labels, 4)
+
+
+@pytest.mark.parametrize("label", ["", " ", "zzz"])
+def test_some_names_where_none_is_near(label):
+    labels = [f"class {k}" for k in range(1000)]
+    with pytest.raises(ValueError, match=r"there are 'class 0', .*'class 9' \.\.\. \(1000\)$"):
+        resolve_targets(label, 1, labels, 1000)
+
+
+@pytest.mark.parametrize(
+    ("target", "labels", "index"),
+    [
+        ("3", ["0", "3", "1", "2"], 1),
+        (3, ["0", "3", "1", "2"], 3),
+        ("3", None, 3),  # as `Model.top` calls it
+        (np.str_("b"), ["a", "b"], 1),
+        (np.array("b"), ["a", "b"], 1),
+        (np.array(1), ["a", "b"], 1),
+        ("-1", ["a", "-1"], 1),
+    ],
+    ids=repr,
+)
+def test_names_that_are_numbers(target, labels, index):
+    assert resolve_targets(target, 1, labels, 4)[0].tolist() == [[index]]
+    assert resolve_targets([[target, target]], 1, labels, 4)[0].tolist() == [[index, index]]
+
+
+def test_names_that_are_numbers_and_none_of_them():
+    with pytest.raises(ValueError, match="no label '0'; class 0 is '1'"):
+        resolve_targets("0", 1, ["1", "2"], 2)
+    with pytest.raises(IndexError, match="target 4 is out of range"):
+        resolve_targets("4", 1, None, 4)
+
+
+def test_names_wherever_a_class_is_taken():
+    model = load(Polynomial(2, SHAPE), labels=["a", "b", "c"])
+    options = {"output": "logit", "steps": 2}
+    for explain_by in (
+        lambda target: intgrad.integrated_gradients(model, IMAGE, target, **options),
+        lambda target: model.gradients(IMAGE, target, output="logit"),
+        lambda target: intgrad.random_baseline_integrated_gradients(
+            model, IMAGE, target, seed=0, **options
+        ),
+        lambda target: next(
+            intgrad.iter_integrated_gradients(
+                model, [IMAGE], target if isinstance(target, str | int) else iter(target), **options
+            )
+        )[0],
+    ):
+        np.testing.assert_array_equal(explain_by("b"), explain_by(1))
+        np.testing.assert_array_equal(explain_by([["c", 0]]), explain_by([[2, "a"]]))
+        with pytest.raises(ValueError, match=r"no label 'B'; did you mean 'b'\?"):
+            explain_by("B")
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (7, "labels must be a sequence of str, got 7"),
+        ("abc", "got 'abc'"),
+        (["a", 1, "c"], r"got \['a', 1, 'c'\]"),
+        ({0: "a", 1: "b"}, r"got a dict: .*\[labels\[k\] for k in sorted\(labels\)\]"),
+    ],
+    ids=repr,
+)
+def test_what_are_no_labels(labels, text):
+    with pytest.raises(TypeError, match=text):
+        load(labels=labels)
+
+
+def test_labels_may_come_one_by_one():
+    assert load(labels=(name for name in "abc")).labels == ("a", "b", "c")
+    model = load(Polynomial(2, SHAPE), labels=[])
+    with pytest.raises(ValueError, match="one name for each of the model's 3 classes, got 0"):
+        model.predict(IMAGE)
 
 
 def test_target_that_only_the_call_can_judge():

@@ -169,6 +169,10 @@ def test_options_are_checked_before_any_image_is_taken():
         iterate(iter([]), steps=0)
     with pytest.raises(TypeError, match="got str"):
         intgrad.iter_integrated_gradients("model", [])
+    model = load(labels=["cap", "car", "bus"])
+    for target, error in (("cat", ValueError), (0.5, TypeError), (-1, IndexError)):
+        with pytest.raises(error, match=str(target)):
+            iterate(iter([]), target, model=model)
 
 
 def test_draws_are_the_same_for_all_images():

@@ -1,5 +1,6 @@
 """`intgrad explain` over files, folders and patterns: nothing is lost, done twice or damaged."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -222,9 +223,38 @@ def test_a_picture_that_the_model_fails_on(target, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("options", "index"),
+    [
+        ({"target": "d"}, 3),
+        ({"target": "3"}, 3),
+        ({"target": "3", "labels": "5,4,3,2,1"}, 2),
+    ],
+    ids=str,
+)
+def test_targets_by_name(options, index, model, tmp_path):
+    photograph, out = save(tmp_path / "photo.png"), tmp_path / "out"
+    assert explain(photograph, model=model, out=out, steps=2, score="logit", **options) == 0
+    (record,) = map(json.loads, (out / "explained.jsonl").read_text().splitlines())
+    assert record["target"] == index
+
+
+def test_names_of_a_model_that_has_none(tmp_path, capsys):
+    model = tmp_path / "model.pt"
+    model.write_bytes(archive(Smooth(), metadata={**METADATA, "labels": None}))
+    photograph = save(tmp_path / "photo.png")
+    assert explain(photograph, model=model, out=tmp_path / "out", target="cat") == 1
+    assert "--target 'cat' is a label, but the model has none: give its index, or --labels" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"target": "z"}, "no label 'z'"),
+        ({"target": "z"}, "no label 'z'; there are 'a', 'b', 'c', 'd', 'e'"),
+        ({"target": "-1"}, "no label '-1'"),
+        ({"target": "C"}, "did you mean 'c'?"),
+        ({"target": "0", "labels": "5,4,3,2,1"}, "no label '0'; class 0 is '5'"),
         ({"target": 9}, "target 9 is out of range"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"tolerance": -1}, "tolerance must be"),

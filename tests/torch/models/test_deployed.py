@@ -253,7 +253,6 @@ def test_what_processors_are_told(options, photographs):
     compare(model, photographs, pipeline)
 
 
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 def test_a_vision_transformer_and_its_processor(photographs, tmp_path):
     torch.manual_seed(0)
     config = transformers.ViTConfig(

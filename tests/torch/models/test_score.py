@@ -65,12 +65,19 @@ def test_scores(kind):
     assert info.score - info.baseline_score == pytest.approx(value - black, rel=1e-4)
     assert maps.sum() == pytest.approx(value - black, rel=2e-2)
     assert score.__name__ in info.summary()
+    assert model.labels == (score.__name__,)
+    assert model.top(IMAGE, 1)[0][:2] == (score.__name__, 0)
+    np.testing.assert_array_equal(
+        intgrad.integrated_gradients(model, IMAGE, score.__name__, steps=64), maps
+    )
 
 
 def test_several_numbers():
     model = intgrad.load_model(Smooth(), score=lambda y: y[:, :2].exp(), labels=["a", "b"], **KIND)
     _, infos = intgrad.integrated_gradients(model, IMAGE, [["a", "b"]], return_info=True)
     assert [info.label for info in infos] == ["a", "b"]
+    own = intgrad.load_model(Smooth(), score=lambda y: y[:, :1], labels=["age"], **KIND)
+    assert own.labels == ("age",)
     assert model.top(IMAGE, 2)[0][2] == pytest.approx(float(model.predict(IMAGE).max()))
 
 
