@@ -193,11 +193,13 @@ def load_model(
         facts = read_facts(described.metadata, name, preprocess, size, scores)
         if described.format == "pt2":
             import_torch()
-            program = open_program(archive, name)
+            program, archive = open_program(archive, name), None
     else:
         if sha256 is not None:
             raise ValueError("sha256 pins an archive, and a module was given")
-        name = "the exported program" if program else f"the module {type(source).__name__}"
+        name = f"the module {type(source).__name__}"
+        if program is not None:
+            name = "the exported program"
         facts = given_facts(name, preprocess, size, scores)
     facts = facts.update(prepared.agree_on_channels(channels), multilabel)
     import_torch()
