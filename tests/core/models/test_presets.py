@@ -16,7 +16,9 @@ LINE = r"say what the deployed model sees, such as preprocess=\{'resize_size'"
 def make(kind, **attributes):
     """Return an object of a class of this name."""
     text = f"{kind}({', '.join(f'{name}={value}' for name, value in attributes.items())})"
-    return type(kind, (), {**attributes, "__repr__": lambda self: text})()
+    made = type(kind, (), {"__repr__": lambda self: text})()
+    vars(made).update(attributes)
+    return made
 
 
 def compose(*steps):
