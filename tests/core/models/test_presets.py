@@ -114,7 +114,7 @@ def test_transformers(suffix, how, tmp_path):
     else:
         form = config
         if how != "dict":
-            form = make("CLIPImageProcessor", to_dict=lambda self: config)
+            form = make("CLIPImageProcessor", to_dict=lambda: config)
         if how == "processor":
             form = make("CLIPProcessor", image_processor=form, tokenizer=None)
     read = read_preprocess(form)
