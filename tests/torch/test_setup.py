@@ -43,7 +43,7 @@ def test_a_torch_that_will_do(find, capsys, version, wish):
 def test_an_older_one_is_left_out(find, capsys, version):
     assert find(version, "auto") is None
     printed = capsys.readouterr().err
-    assert f"without TorchScript models: torch {version} is installed" in printed
+    assert f"without libtorch, and runs models by Python's torch: torch {version} is" in printed
     assert "pip install 'torch>=2.11'" in printed
 
 
