@@ -11,8 +11,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees, so that every batch finds its memory mapped.
 
     The C library gives large blocks back to the system when they are freed and asks for them anew,
-    a page fault for every 4 KiB of every activation. Kept, they made `backend="autograd"` on a CPU
-    up to 10 % quicker (`benchmarks/doors.py`); "libtorch" keeps its own, and gains nothing.
+    a page fault for every 4 KiB of every activation. `backend="autograd"` on a CPU is quicker where
+    they are kept (`benchmarks/doors.py` measures it); "libtorch" keeps its own, and gains nothing.
 
     It holds for the whole process and for good, whoever allocates: its memory stays at its peak.
 
