@@ -12,7 +12,7 @@ from ..images.arrays import Float32Array
 from .autograd import plain_modes
 from .copying import holds_graph, move
 from .errors import first_line
-from .scores import find_scores
+from .scores import give_scores
 
 
 class UnexportableError(ModelError):
@@ -61,31 +61,9 @@ def serialise_program(
         with plain_modes(torch.device("cpu")):
             module = move(module, "cpu", torch.float32 if own_dtype is None else None)
             points = torch.from_numpy(batch).to(own_dtype or torch.float32)
-            module = _give_scores(module, points)
+            module = give_scores(module, points)
             program = torch.export.export(module, (points,), dynamic_shapes=shapes, strict=False)
             torch.export.save(program, buffer, extra_files=extra_files)
     except Exception as error:  # the module's own, or torch's for what it cannot hold
         raise UnexportableError(f"{name} cannot be exported: {first_line(error)}") from error
     return buffer.getvalue()
-
-
-def _give_scores(module: Any, points: Any) -> Any:
-    """Return a module that returns a tensor of scores, where this one returns a container.
-
-    What it is made of may belong to a library that whoever loads the file has not imported.
-    """
-    import torch
-
-    _, place = find_scores(module(points), len(points))
-    if not place:
-        return module
-
-    class Scores(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = module
-
-        def forward(self, x: Any) -> Any:
-            return find_scores(self.model(x), x.shape[0])[0]  # len() would fix the number
-
-    return Scores()

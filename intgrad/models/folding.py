@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,14 @@ def fold_weights(
     folded = scaled.to(weight.dtype), shifted.to(weight.dtype)
     fits = all(torch.isfinite(each).all() for each in folded)
     return (folded[0].contiguous(), folded[1]) if fits else None
+
+
+def name_arguments(operator: Any, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an operator is given, by name, defaults too."""
+    schema = operator._schema.arguments
+    names = [argument.name for argument in schema]
+    given = {argument.name: argument.default_value for argument in schema}
+    return given | dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
 def fold_graph(module: Any, channels_last: bool = True) -> Any:
@@ -228,11 +237,7 @@ def _gives_one_tensor(node: Any) -> bool:
 
 
 def _arguments(node: Any) -> dict[str, Any]:
-    """Return what an operator is given, by name, defaults too."""
-    schema = node.target._schema.arguments
-    names = [argument.name for argument in schema]
-    given = {argument.name: argument.default_value for argument in schema}
-    return given | dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    return name_arguments(node.target, node.args, node.kwargs)
 
 
 def _has_rank(node: Any, rank: int) -> bool:

@@ -6,11 +6,13 @@ seen when the module runs: by its operators, so that modules of any class fold.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .folding import Norm, fold_weights
+from .folding import Norm, fold_weights, name_arguments
+from .storages import address_of, find_tensors
 
 
 def fold_modules(module: Any, run: Callable[[], Any]) -> int:
@@ -52,32 +54,29 @@ def _watch(run: Callable[[], Any], owners: dict[int, Any]) -> list[_Convolution]
     """Run, and return the convolutions of modules whose weights are used once."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
 
-    uses: dict[int, int] = {}  # of parameters
-    readers: dict[int, list[int | None]] = {}  # of what convolutions gave: the norm, or None
-    made: dict[int, _Convolution] = {}
+    uses: Counter[int | None] = Counter()  # of parameters
+    readers: dict[int | None, list[int | None]] = {}  # of what convolutions gave: norms, or None
+    made: dict[int | None, _Convolution] = {}
     kept: list[Any] = []  # so that no address is another's later
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            named = _name_arguments(operator, args, kwargs or {})
+            named = name_arguments(operator, args, kwargs or {})
             result = operator(*args, **(kwargs or {}))
             norm = _norm_of(operator, named)
-            for each in tree_leaves((args, kwargs)):
-                if isinstance(each, torch.Tensor) and (address := _address(each)) is not None:
-                    uses[address] = uses.get(address, 0) + 1
-                    if address in made:
-                        is_input = norm is not None and each is named["input"]
-                        readers[address].append(norm if is_input else None)
+            for each in find_tensors((args, kwargs)):
+                address = address_of(each)
+                uses[address] += 1
+                if address in made:
+                    is_input = norm is not None and each is named["input"]
+                    readers[address].append(norm if is_input else None)
             if operator.overloadpacket.__name__ == "convolution":
-                weight = _address(named["weight"])
-                if weight in owners:
-                    out = _address(result)
-                    assert weight is not None
-                    assert out is not None
+                weight = address_of(named["weight"])
+                if weight is not None and weight in owners:
+                    out = address_of(result)
                     made[out] = _Convolution(weight, bool(named["transposed"]))
                     readers[out] = []
                     kept.append(result)
@@ -92,24 +91,12 @@ def _watch(run: Callable[[], Any], owners: dict[int, Any]) -> list[_Convolution]
     return [each for each in made.values() if uses[each.weight] == 1]
 
 
-def _name_arguments(operator: Any, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    names = [argument.name for argument in operator._schema.arguments]
-    return dict(zip(names, args, strict=False)) | kwargs
-
-
 def _norm_of(operator: Any, named: dict[str, Any]) -> int | None:
     """Return the address of the running mean of a batch norm in evaluation mode; else None."""
     if "batch_norm" not in operator.overloadpacket.__name__ or named.get("training"):
         return None
     mean = named.get("running_mean")
-    return None if mean is None else _address(mean)
-
-
-def _address(tensor: Any) -> int | None:
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except NotImplementedError:  # of one that has no memory, such as a sparse one
-        return None
+    return None if mean is None else address_of(mean)
 
 
 def _find_owners(module: Any) -> dict[int, Any]:
@@ -123,7 +110,7 @@ def _find_owners(module: Any) -> dict[int, Any]:
     shared = set()
     for part in module.modules():
         for name, tensor in _own_tensors(part):
-            address = _address(tensor)
+            address = address_of(tensor)
             if address is None:
                 continue
             if address in owners:

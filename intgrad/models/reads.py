@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from .storages import address_of, find_tensors
+from .torchscript import is_graph
+
 # In eager mode sizes are numbers already, so that only values pass through these operators.
 OPERATORS = ("_local_scalar_dense", "equal", "is_nonzero")
 # These hand out memory, which only a tracer is told of.
 ARRAYS = re.compile("Converting a tensor to a (NumPy array|Python list)")
 # And these a size, which matters where it depends on values.
-# Functions of tensors that do so in Python too, and that ask for a size.
+SIZES = re.compile("Converting a tensor to a Python|Using len to get tensor shape")
+# Functions of tensors that do the one and the other, where there is no tracer.
 HANDED_OUT = ("numpy", "__array__", "tolist", "__dlpack__")
 ASKED = ("__len__", "size", "numel", "nelement")
-SIZES = re.compile("Converting a tensor to a Python|Using len to get tensor shape")
 BETWEEN = re.compile(r"torch\.(_dynamo|_compile|_ops|overrides|utils\._python_dispatch)\b")
 """What lies between an operator and the code that called it."""
 
@@ -66,7 +69,7 @@ def watching(module: Any) -> Iterator[Reads]:
     seen, constants = Reads(), _Constants(module)
     selected, held = set[int | None](), list[Any]()  # whose sizes depend on values
     shape: Any = torch.Tensor.shape  # not typed as what it is
-    is_graph = isinstance(module, torch.jit.ScriptModule)
+    is_script = is_graph(module)
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
@@ -76,14 +79,14 @@ def watching(module: Any) -> Iterator[Reads]:
             if constants.follow((args, kwargs), result):
                 return result
             if operator.overloadpacket.__name__ in OPERATORS:
-                if is_graph or _is_in_graph(sys._getframe(1)):
+                if is_script or _is_in_graph(sys._getframe(1)):
                     seen.graph_values |= args[0].dtype != torch.int64
                 else:
                     seen.values = True
             if torch.Tag.dynamic_output_shape in operator.tags and _selects(args):
                 seen.sizes = True
-                selected.update(map(_address, _tensors(result)))
-                held.extend(_tensors(result))
+                selected.update(map(address_of, find_tensors(result)))
+                held.extend(find_tensors(result))
             return result
 
     class Ask(TorchFunctionMode):
@@ -94,7 +97,7 @@ def watching(module: Any) -> Iterator[Reads]:
             if name in HANDED_OUT and not constants.follow(args[:1], None):
                 seen.values = True
             if name in ASKED or function == shape.__get__:
-                seen.values |= _address(args[0]) in selected
+                seen.values |= address_of(args[0]) in selected
             return function(*args, **(kwargs or {}))
 
     with Ask(), Watch():  # type: ignore[no-untyped-call]
@@ -102,10 +105,7 @@ def watching(module: Any) -> Iterator[Reads]:
 
 
 class _Constants:
-    """The memory of parameters, buffers and of what is made of nothing else, whatever the pixels.
-
-    Memory and not tensors, because a view of a buffer may be written to.
-    """
+    """The memory of parameters, buffers and what is made of nothing else, whatever the pixels."""
 
     def __init__(self, module: Any) -> None:
         # By address; the memory is held, or it could be another's later.
@@ -114,33 +114,18 @@ class _Constants:
 
     def follow(self, arguments: Any, result: Any) -> bool:
         """Learn of what an operator made; say whether it is constant."""
-        is_constant = all(_address(each) in self._known for each in _tensors(arguments))
+        is_constant = all(address_of(each) in self._known for each in find_tensors(arguments))
         if is_constant:
-            self._add(_tensors(result))
+            self._add(find_tensors(result))
         else:
-            for each in _tensors(result):
-                self._known.pop(_address(each), None)
+            for each in find_tensors(result):
+                self._known.pop(address_of(each), None)
         return is_constant
 
     def _add(self, tensors: Iterable[Any]) -> None:
         for each in tensors:
-            if (address := _address(each)) is not None:
+            if (address := address_of(each)) is not None:
                 self._known[address] = each.untyped_storage()
-
-
-def _tensors(values: Any) -> list[Any]:
-    import torch
-    from torch.utils._pytree import tree_leaves
-
-    return [each for each in tree_leaves(values) if isinstance(each, torch.Tensor)]
-
-
-def _address(tensor: Any) -> int | None:
-    """Return which memory is a tensor's; None of one that has none, such as a sparse one."""
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except NotImplementedError:
-        return None
 
 
 def _is_in_graph(frame: FrameType | None) -> bool:

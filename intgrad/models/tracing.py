@@ -15,8 +15,9 @@ from .autograd import Affine, plain_modes
 from .copying import move
 from .errors import first_line
 from .graphs import drop_checks
-from .scores import find_scores
+from .scores import give_scores
 from .torch_backend import quiet_torch
+from .torchscript import is_graph
 
 
 class UntraceableError(ModelError):
@@ -64,7 +65,7 @@ def serialise(
     buffer, name = io.BytesIO(), type(module).__name__
     try:
         module = move(module, "cpu", torch.float32 if own_dtype is None else None)
-        if not isinstance(module, torch.jit.ScriptModule):
+        if not is_graph(module):
             module = _trace(module, torch.from_numpy(example), own_dtype, name)
         with quiet_torch():
             jit.save(module, buffer, _extra_files=extra_files)
@@ -73,25 +74,6 @@ def serialise(
     except Exception as error:  # the module's own, or torch's for what it cannot write
         raise UntraceableError(f"{name} cannot be traced: {first_line(error)}") from error
     return buffer.getvalue()
-
-
-def _give_scores(module: Any, points: Any) -> Any:
-    """Return a module that returns a tensor of scores, where this one returns a container."""
-    import torch
-
-    _, place = find_scores(module(points), len(points))
-    if not place:
-        return module
-
-    class Scores(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = module
-
-        def forward(self, x: Any) -> Any:
-            return find_scores(self.model(x), len(x))[0]
-
-    return Scores()
 
 
 def _trace(module: Any, example: Any, own_dtype: Any, name: str) -> Any:
@@ -107,7 +89,7 @@ def _trace(module: Any, example: Any, own_dtype: Any, name: str) -> Any:
         warnings.simplefilter("always", jit.TracerWarning)
         points = example.to(own_dtype).clone().requires_grad_()
         with reads.watching(module) as seen:
-            module = _give_scores(module, points.clone())
+            module = give_scores(module, points.clone())
         if seen.values:
             raise PixelReadError(name)
         drop_checks(module)
