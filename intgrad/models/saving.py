@@ -22,7 +22,7 @@ from .loading import load_model
 from .presets.recognising import read_preprocess
 from .reversing import reverse_channels
 from .running import Original, Truth, find_kind
-from .torch_backend import is_module, quiet_torch
+from .torch_backend import is_module, quiet_numbers
 from .tracing import UntraceableError, make_example, serialise
 
 
@@ -100,10 +100,10 @@ def save_model(
     def read() -> Any:
         if is_program(module):
             return wrap(read_program(module))
-        with quiet_torch():
+        with quiet_numbers():
             return copy_module(wrap(module))
 
-    with quiet_torch():
+    with quiet_numbers():
         eager, kind = find_kind(Original(read), facts, ([], []), "cpu")
         truth = Truth(eager, kind, one_at_a_time=False)
     metadata = {
