@@ -54,7 +54,7 @@ class Model:
         What `load_model(score=)` is called, which is explained then, and what `predict` returns.
     backend_reason : str
         Why it is not "libtorch"; empty where it is, and of a callable.
-    transform : intgrad.models.model.ImageTransform or None
+    transform : intgrad.images.transform.ImageTransform or None
         How photographs become the model's pictures, as `preprocess` said: `crop_size`,
         `resize_size`, `interpolation` and so on; None if nobody said.
     """
@@ -111,8 +111,8 @@ class Model:
 
         It is resized and cropped as `preprocess` said (`transform`), with Pillow's arithmetic, and
         so equal to the last bit to what timm, torchvision and transformers' slow processors make of
-        a Pillow image. Where these resize tensors, as transformers' fast processors do, nearly all
-        pixels are equal and the others one level apart. What a file holds is read as
+        a Pillow image. Where these resize tensors, as transformers' fast processors do, roundings
+        differ: mostly by one level, by more for bicubic on noise. What a file holds is read as
         `intgrad.load_image` reads it: turned by its EXIF orientation, transparent pictures over
         white, more than 8 bits unrounded; the frameworks leave that to whoever calls them.
 
