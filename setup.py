@@ -118,7 +118,7 @@ def torch_extension(torch: Torch) -> Extension:
         ],
         library_dirs=[str(torch.folder / "lib")],
         libraries=["c10", "torch_cpu"],
-        # intgrad.models.torch_backend imports torch first, so that this is only a fallback.
+        # intgrad.models.torch.backend imports torch first, so that this is only a fallback.
         extra_link_args=["-Wl,-rpath,$ORIGIN/../torch/lib"],
     )
 

@@ -24,7 +24,7 @@ import serving
 import torch
 
 import intgrad
-from intgrad.models import loading, running
+from intgrad.models.torch import autograd_loading, libtorch_loading
 
 VERSIONS = {
     "intgrad": intgrad.__version__,
@@ -115,13 +115,11 @@ def prepare_intgrad(job):
         share = job["most_mib"] * 2**20 / torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(share)
     if "device_store" in job:  # there is no public way to choose it
-        if not hasattr(loading, "_keeps_paths_on_device"):
-            raise NotImplementedError("paths are always kept in host memory")
-        loading._keeps_paths_on_device = lambda device: job["device_store"]
+        libtorch_loading._keeps_paths_on_device = lambda device: job["device_store"]
     if job.get("keeps_memory"):
         intgrad.keep_freed_memory()
     if job.get("eager"):  # the module as it is
-        running._quick_ways = lambda is_plain: []
+        autograd_loading._quick_ways = lambda is_plain: []
     start = time.perf_counter()
     model = load_intgrad(job)
     load_seconds = time.perf_counter() - start

@@ -17,11 +17,11 @@ from .attribution.call import integrated_gradients, random_baseline_integrated_g
 from .attribution.info import AttributionInfo
 from .attribution.stream import iter_integrated_gradients
 from .images.reading import load_image
-from .models.kept_memory import keep_freed_memory
 from .models.loading import load_model
 from .models.model import Model
 from .models.saving import save_model
-from .models.torch_backend import BackendError
+from .models.torch.backend import BackendError
+from .models.torch.kept_memory import keep_freed_memory
 from .pictures.sliders import explore
 from .pictures.visualizer import GradVisualizer
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..attribution.info import torch_version, versions
 from ..images.transform import ImageTransform
-from ..models import torch_backend
 from ..models.archive import FORMATS
+from ..models.torch.backend import describe_backend
 from . import archives
 from .telling import say
 
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the command; what it raises, `main` tells."""
     if options.model is None:
-        backend = torch_backend.describe_backend()  # which imports torch
+        backend = describe_backend()  # which imports torch
         print(_to_json(versions() | torch_version() | {"backend": backend}))
         return
     described = archives.describe(options.model)

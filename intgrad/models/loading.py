@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import _core
-from .._caller import caller_level
 from ..images.arrays import check_size
-from .archive import check_archive
-from .autograd import Affine
-from .copying import CopyError, check_lent, copy_module, read_graph
-from .exported import find_facts, is_program, open_program
-from .facts import Facts, check_kind, check_labels, given_facts, read_facts
-from .graphs import decides, read_program
+from .facts import check_kind, check_labels
 from .model import BACKENDS, OUTPUTS, Backend, Model, Output, Precision
-from .presets.recognising import read_preprocess
-from .probe import probe
-from .reversing import reverse_channels
-from .running import (
-    Kind,
-    Original,
-    Truth,
-    find_kind,
-    load_autograd,
-    load_graph,
-    reads_pixels,
-)
-from .score import add_score, check_score, name_score
-from .torch_backend import (
-    BackendError,
-    check_devices,
-    import_libtorch,
-    import_torch,
-    is_module,
-    quiet_numbers,
-    quiet_torch,
-)
-from .tracing import PixelReadError, UntraceableError, make_example, serialise
+from .torch.backend import is_archive, is_module, is_program
 
 
 def load_model(
@@ -163,8 +132,7 @@ def load_model(
     if backend not in (None, *BACKENDS[:2]):
         raise ValueError(f"backend must be 'libtorch', 'autograd' or None, got {backend!r}")
     _check_not_foreign(source)
-    is_archive = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
-    if not is_archive and not is_module(source) and not is_program(source):
+    if not is_archive(source) and not is_module(source) and not is_program(source):
         torch_only = {
             "device": device,
             "preprocess": preprocess,
@@ -181,148 +149,22 @@ def load_model(
         raise ValueError(
             f"output={output!r} is for callables; for this model give it to integrated_gradients"
         )
-    if score is not None:
-        check_score(score, scores, multilabel, backend)
-        scores, multilabel, backend = "logits", False, "autograd"
-    prepared = read_preprocess(preprocess)
-    size = prepared.agree_on_size(size)
-    archive, program = None, source if is_program(source) else None
-    if is_archive:
-        archive, name = _read(source)
-        described = check_archive(archive, name, sha256)
-        facts = read_facts(described.metadata, name, preprocess, size, scores)
-        if described.format == "pt2":
-            import_torch()
-            program, archive = open_program(archive, name), None
-    else:
-        if sha256 is not None:
-            raise ValueError("sha256 pins an archive, and a module was given")
-        name = f"the module {type(source).__name__}"
-        if program is not None:
-            name = "the exported program"
-        facts = given_facts(name, preprocess, size, scores)
-    facts = facts.update(prepared.agree_on_channels(channels), multilabel)
-    import_torch()
-    if program is not None:
-        facts = find_facts(program, facts)
-    devices = check_devices(device, precision)
-    with quiet_torch() if archive is not None else quiet_numbers():
-        original = _find_original(source, archive, program, facts.name)
-        if original.is_lent:
-            for each in devices:
-                check_lent(source, each, precision, backend)
-        if prepared.channel_order == "BGR":
-            original = original.changed(reverse_channels)
-        if score is not None:
-            original = original.changed(lambda module: add_score(module, score))
-        found = _load_torch(original, facts, prepared.affine, devices, precision, backend)
-    findings = probe(found.handles[0], found.kind, found.takes_batches, precision)
-    for text in findings.remarks:
-        warnings.warn(text, stacklevel=caller_level())
-    score_name = None if score is None else name_score(score)
-    if names is None and score_name is None:
-        names = facts.labels
-    elif names is None and score_name is not None and findings.num_classes == 1:
-        names = (score_name,)
-    model = Model(
-        found.handles,
-        device=", ".join(devices),
-        input_size=facts.input_size,
-        channels=found.kind.channels,
+    from .torch.opening import Wanted, open_model  # all that torch needs, and callables do not
+
+    wanted = Wanted(
+        device=device,
+        preprocess=preprocess,
         labels=names,
-        num_classes=findings.num_classes,
+        input_size=size,
+        scores=scores,
         precision=precision,
-        scores=facts.scores,
-        multilabel=findings.multilabel,
-        takes_batches=findings.takes_batches,
-        backend=found.backend,
-        backend_reason=found.reason,
-        score=score_name,
-        transform=facts.transform or prepared.transform,
+        sha256=sha256,
+        channels=channels,
+        multilabel=multilabel,
+        backend=backend,
+        score=score,
     )
-    model._check_labels()
-    return model
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """Handles of a model, one for each device, and what is to be said of them."""
-
-    handles: list[Any]
-    kind: Kind
-    takes_batches: bool
-    backend: Backend
-    reason: str = ""
-
-
-def _load_torch(
-    original: Original,
-    facts: Facts,
-    affine: Affine,
-    devices: list[str],
-    precision: Precision,
-    backend: Backend | None,
-) -> _Loaded:
-    """Load a model in the quickest way that gives its answers."""
-    eager, kind = find_kind(original, facts, affine, devices[0])
-    truth = Truth(eager, kind, one_at_a_time=decides(eager.module) or reads_pixels(eager, kind))
-    reason = "modules and programs are run as they are"
-    if backend == "libtorch" or (backend is None and prefers_libtorch(original)):
-        try:
-            handles = _load_libtorch(original, kind, truth, devices, precision)
-            return _Loaded(handles, kind, truth.takes_batches, "libtorch")
-        except (BackendError, UntraceableError) as error:
-            if backend == "libtorch":
-                raise
-            reason = str(error)
-            if isinstance(error, PixelReadError):
-                truth = Truth(eager, kind, one_at_a_time=True)
-    del eager  # for the sake of memory
-    handles = load_autograd(original, kind, truth, devices, precision)
-    return _Loaded(handles, kind, truth.takes_batches, "autograd", reason)
-
-
-def prefers_libtorch(original: Original) -> bool:
-    """Say which backend comes first where nobody asks for one."""
-    return original.archive is not None
-
-
-def _find_original(source: Any, archive: bytes | None, program: Any, name: str) -> Original:
-    """Return where copies of a model come from: a program, an archive or a module."""
-    if program is not None:
-        return Original(lambda: read_program(program))
-    if archive is not None:
-        return Original(lambda: read_graph(archive, name), archive)
-    try:
-        first = [copy_module(source)]
-    except CopyError:
-        return Original(lambda: source, is_lent=True)
-    return Original(lambda: first.pop() if first else copy_module(source))
-
-
-def _load_libtorch(
-    original: Original,
-    kind: Kind,
-    truth: Truth,
-    devices: list[str],
-    precision: Precision,
-) -> list[Any]:
-    """Return a handle on each device of what C++ runs, which is the archive or a trace."""
-    torch_backend = import_libtorch()
-    graph, place = original.archive, truth.place
-    if graph is None:
-        example = make_example(kind.facts.input_size, kind.channels, kind.affine)
-        graph, place = serialise(original.read(), example, kind.own_dtype), ""
-    load, handle = load_graph(torch_backend, graph, kind, truth, place, devices[0])
-    if (devices, precision) == (["cpu"], "ieee") and not _keeps_paths_on_device("cpu"):
-        return [handle]
-    del handle  # before the next, for the sake of memory
-    return [load(each, precision, _keeps_paths_on_device(each)) for each in devices]
-
-
-def _keeps_paths_on_device(device: str) -> bool:
-    """Say whether sums along paths stay on the device; tests and benchmarks say otherwise."""
-    return device.startswith("cuda")
+    return open_model(source, wanted)
 
 
 def _check_not_foreign(source: Any) -> None:
@@ -377,10 +219,3 @@ def _wrap_callable(
         callable_output=output,
         backend="callable",
     )
-
-
-def _read(source: Any) -> tuple[bytes, str]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source), "the archive"
-    with open(source, "rb") as file:
-        return file.read(), repr(os.fspath(source))

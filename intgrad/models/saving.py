@@ -1,29 +1,15 @@
-"""Writing archives that say of themselves what `load_model` has to know."""
+"""Saving: a module as an archive that says of itself what `load_model` has to know."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from .._core import ModelError
-from .._files import write_whole
 from ..images.arrays import check_size
-from .archive import FORMATS, METADATA, Format, check_format
-from .autograd import Affine
-from .copying import copy_module
-from .exported import find_facts, is_program
-from .exporting import UnexportableError, serialise_program
-from .facts import Facts, check_kind, check_labels
-from .graphs import read_program
-from .loading import load_model
-from .presets.recognising import read_preprocess
-from .reversing import reverse_channels
-from .running import Original, Truth, find_kind
-from .torch_backend import is_module, quiet_numbers
-from .tracing import UntraceableError, make_example, serialise
+from .facts import check_kind, check_labels
+from .torch.backend import is_module, is_program
 
 
 def save_model(
@@ -36,7 +22,7 @@ def save_model(
     labels: Sequence[str] | None = None,
     channels: int | None = None,
     multilabel: bool | None = None,
-    format: Format | None = None,
+    format: Literal["torchscript", "pt2"] | None = None,
 ) -> None:
     """Write a module as an archive that `load_model` and the command line take as it is.
 
@@ -77,108 +63,19 @@ def save_model(
             f"module must be a torch.nn.Module, got {type(module).__name__}; a"
             " torch.export.ExportedProgram is taken as well"
         )
-    prepared = read_preprocess(preprocess)
-    size = prepared.agree_on_size(
-        None if input_size is None else check_size(input_size, "input_size")
-    )
-    if size is None:
-        raise ValueError("save_model needs input_size=(height, width): preprocess does not say it")
     check_kind(scores)
-    names = None if labels is None else list(check_labels(labels))
-    destination = Path(destination)
-    format = check_format(format, destination)
-    channels = prepared.agree_on_channels(channels)
-    facts = Facts(f"the module {type(module).__name__}", size, scores).update(channels, multilabel)
-    if is_program(module):
-        facts = find_facts(module, facts)
+    names = None if labels is None else check_labels(labels)
+    size = None if input_size is None else check_size(input_size, "input_size")
+    from .torch.writing import write_model  # all that torch needs
 
-    def wrap(network: Any) -> Any:
-        if prepared.channel_order == "BGR":
-            network = reverse_channels(network)
-        return _with_preprocessing(network, prepared.affine, type(module).__name__)
-
-    def read() -> Any:
-        if is_program(module):
-            return wrap(read_program(module))
-        with quiet_numbers():
-            return copy_module(wrap(module))
-
-    with quiet_numbers():
-        eager, kind = find_kind(Original(read), facts, ([], []), "cpu")
-        truth = Truth(eager, kind, one_at_a_time=False)
-    metadata = {
-        "format": 1,
-        "architecture": type(module).__name__,
-        "input_size": list(size),
-        "channels": kind.channels,
-        "scores": scores,
-        "multilabel": multilabel,
-        "preprocess": {
-            "scale": prepared.scale,
-            "offset": prepared.offset,
-            "channel_order": prepared.channel_order,
-        },
-        "transform": None if prepared.transform is None else prepared.transform.to_dict(),
-        "labels": names,
-    }
-    instead = "it cannot be saved, but load_model(module) explains it"
-    try:
-        archive = make_archive(read(), format, metadata, kind.own_dtype, truth.takes_batches)
-    except (UntraceableError, UnexportableError) as error:
-        raise type(error)(f"{error}: {instead}") from error
-    model = load_model(archive, device="cpu")
-    if truth.takes_batches and not model._takes_batches:
-        truth = Truth(eager, kind, one_at_a_time=True)
-    if not truth.agrees(model._handle):
-        raise ModelError(
-            f"the {FORMATS[format]} of {facts.name} gives other scores or gradients than the"
-            f" module: {instead}"
-        )
-    write_archive(destination, archive)
-
-
-def make_archive(
-    module: Any,
-    format: Format,
-    metadata: Mapping[str, Any],
-    own_dtype: Any = None,
-    any_batch: bool = True,
-) -> bytes:
-    """Return a module from pixels to scores, a copy of ours, as an archive with `intgrad.json`.
-
-    `own_dtype` is that of its pictures where it runs only in its own types; `any_batch` says
-    whether it takes several at once.
-    """
-    example = make_example(tuple(metadata["input_size"]), metadata["channels"], ([], []))
-    extra_files = {METADATA: json.dumps(metadata)}
-    if format == "pt2":
-        return serialise_program(module, example, own_dtype, extra_files, any_batch)
-    return serialise(module, example, own_dtype, extra_files)
-
-
-def write_archive(destination: Path, archive: bytes) -> None:
-    """Write an archive, or leave what is there."""
-    part = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
-    write_whole(destination, part, lambda path: path.write_bytes(archive))
-
-
-def _with_preprocessing(module: Any, affine: Affine, name: str) -> Any:
-    """Return a module on pixels; `name` is what errors call it."""
-    import torch
-
-    scale, offset = affine
-    if not scale:
-        return module
-
-    class OnPixels(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = module
-            self.register_buffer("scale", torch.tensor(scale).view(-1, 1, 1))
-            self.register_buffer("offset", torch.tensor(offset).view(-1, 1, 1))
-
-        def forward(self, pixels: Any) -> Any:
-            return self.network(pixels * self.scale + self.offset)
-
-    OnPixels.__name__ = name
-    return OnPixels()
+    write_model(
+        module,
+        Path(destination),
+        input_size=size,
+        preprocess=preprocess,
+        scores=scores,
+        labels=names,
+        channels=channels,
+        multilabel=multilabel,
+        format=format,
+    )

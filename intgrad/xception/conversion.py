@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..models.archive import check_format
-from ..models.copying import copy_module
 from ..models.preprocessing import check_preprocess
-from ..models.saving import make_archive, write_archive
+from ..models.torch.copying import copy_module
+from ..models.torch.writing import make_archive, write_archive
 from .keras_config import Rescaling
 from .keras_weights import KerasXception, read
 from .network import Xception

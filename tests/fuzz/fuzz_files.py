@@ -22,7 +22,8 @@ import atheris
 with atheris.instrument_imports(include=["intgrad"]):
     import intgrad
     from intgrad.images import reading  # noqa: F401
-    from intgrad.models import archive, loading  # noqa: F401
+    from intgrad.models import archive  # noqa: F401
+    from intgrad.models.torch import opening, writing  # noqa: F401
     from intgrad.xception import keras_config, keras_weights  # noqa: F401
 
 import contextlib

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import intgrad
-from intgrad.models import loading
+from intgrad.models.torch import running
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def door(request, monkeypatch):
     """Prefer one of the two ways to torch, in tests marked `both_doors`, which hold for each."""
     name = getattr(request, "param", None)
     if name is not None:
-        monkeypatch.setattr(loading, "prefers_libtorch", lambda archive: name == "libtorch")
+        monkeypatch.setattr(running, "prefers_libtorch", lambda archive: name == "libtorch")
     return name
 
 

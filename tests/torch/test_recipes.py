@@ -18,7 +18,7 @@ from PIL import Image
 
 import intgrad
 from intgrad.command_line import main as cli
-from intgrad.models import running
+from intgrad.models.torch import autograd_loading
 
 PAGE = Path(__file__).parents[2] / "docs/models.md"
 SECTIONS = dict(
@@ -146,8 +146,8 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 @pytest.mark.parametrize("name", list(hubs.TIMM))
 def test_timm(name, run, tmp_path, monkeypatch):
     folded, passes = [], []
-    fold = running.fold_modules
-    monkeypatch.setattr(running, "fold_modules", lambda *a: folded.append(fold(*a)))
+    fold = autograd_loading.fold_modules
+    monkeypatch.setattr(autograd_loading, "fold_modules", lambda *a: folded.append(fold(*a)))
     create = timm.create_model
 
     def count_passes(*arguments, **options):

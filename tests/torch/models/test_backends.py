@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 import intgrad
-from intgrad.models.module_folding import fold_modules
+from intgrad.models.torch.module_folding import fold_modules
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (*SIZE, 3)).astype(np.float32)
 GOOD = archive(Smooth())

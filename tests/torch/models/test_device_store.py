@@ -1,7 +1,7 @@
 """The path store on the model's device gives what the one in host memory gives.
 
 Sums stay on the device where it is CUDA; here both stores are run on the CPU too, which
-`intgrad.models.loading._keeps_paths_on_device` decides.
+`intgrad.models.torch.libtorch_loading._keeps_paths_on_device` decides.
 """
 
 import contextlib
@@ -45,9 +45,9 @@ def load(monkeypatch):
     """Return a loader that says which store is used."""
 
     def load(source, store, device="cpu", **options):
-        from intgrad.models import loading
+        from intgrad.models.torch import libtorch_loading
 
-        monkeypatch.setattr(loading, "_keeps_paths_on_device", lambda _: store == "device")
+        monkeypatch.setattr(libtorch_loading, "_keeps_paths_on_device", lambda _: store == "device")
         return intgrad.load_model(source, device=device, **{**FACTS, **options})
 
     return load

@@ -17,9 +17,9 @@ from torch import nn
 import intgrad
 from intgrad.command_line import main as cli
 from intgrad.models.archive import check_archive
-from intgrad.models.copying import move
-from intgrad.models.folding import NORMS, Norm, fold_graph, fold_weights
-from intgrad.models.graphs import graph_modules, operator_name, read_program
+from intgrad.models.torch.copying import move
+from intgrad.models.torch.folding import NORMS, Norm, fold_graph, fold_weights
+from intgrad.models.torch.graphs import graph_modules, operator_name, read_program
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (*SIZE, 3)).astype(np.float32)
 BATCH = ({0: torch.export.Dim("batch", min=1)},)

@@ -193,9 +193,9 @@ class Paths:
 
 @pytest.fixture(params=DEVICES)
 def model(request, monkeypatch):
-    from intgrad.models import loading
+    from intgrad.models.torch import libtorch_loading
 
-    monkeypatch.setattr(loading, "_keeps_paths_on_device", lambda _: True)
+    monkeypatch.setattr(libtorch_loading, "_keeps_paths_on_device", lambda _: True)
     return intgrad.load_model(archive(Smooth()), device=request.param, **FACTS)
 
 

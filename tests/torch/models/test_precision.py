@@ -14,7 +14,7 @@ import torch
 from small_models import FACTS, SIZE, Smooth, archive
 
 import intgrad
-from intgrad.models.switches import Tf32Switches, Turnstile
+from intgrad.models.torch.switches import Tf32Switches, Turnstile
 
 
 @pytest.mark.libtorch
@@ -277,7 +277,7 @@ def test_a_frozen_switch_leaves_the_others_as_they_were(monkeypatch):
 
 REAL = """
 import torch
-from intgrad.models.switches import Tf32Switches
+from intgrad.models.torch.switches import Tf32Switches
 
 cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
-from .._core import ModelError
-from ..images.arrays import Float32Array
-from .running import Kind
+from ... import _core
+from ..._core import ModelError
+from ...images.arrays import Float32Array
+from .kind import Kind
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from .._core import ModelError
+from ..._core import ModelError
+from ..facts import Facts
 from .autograd import Affine, Autograd
 from .errors import first_line
-from .facts import Facts
 
 COMMON = (3, 1, 4)
 """What every model is tried with, in this order."""

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # Of mallopt(3), as malloc.h numbers them.
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 PAD_BYTES = 2**28
+
+LID_BYTES = 30 * 2**20
+"""Larger than the holes among activations; from 32 MiB on, glibc never takes a block of the heap."""
+
+
+class Lid:
+    """A block above the activations of a model on a CPU, so that the next batch finds them mapped.
+
+    glibc gives the end of its heap back to the system whenever enough of it is free, and asks for
+    it anew, a page fault for every 4 KiB of every activation. Below a block that is in use it does
+    not. Nothing is written to this one, so that it takes addresses and no memory. What a batch has
+    taken is kept until the model goes.
+    """
+
+    def __init__(self) -> None:
+        self._block: Any = None
+
+    def close(self) -> None:
+        """Put the lid above what is there now, which a batch does when it has most."""
+        import torch
+
+        make_storage: Any = torch.UntypedStorage  # not typed
+        self._block = make_storage(LID_BYTES, device="cpu")
 
 
 def keep_freed_memory() -> bool:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .._core import ModelError
-from ..images.arrays import Float32Array
+from ..._core import ModelError
+from ...images.arrays import Float32Array
 from . import reads
 from .autograd import Affine, plain_modes
+from .backend import quiet_torch
 from .copying import move
 from .errors import first_line
 from .graphs import drop_checks
-from .scores import give_scores
-from .torch_backend import quiet_torch
+from .outputs import give_scores
 from .torchscript import is_graph
 
 

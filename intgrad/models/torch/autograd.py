@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._core import ModelError
-from ..images.arrays import Float32Array
+from ..._core import ModelError
+from ...images.arrays import Float32Array
+from ..model import Output
+from .backend import quiet_torch
 from .copying import holds_graph, move
 from .errors import first_line, is_short_memory
-from .model import Output
-from .scores import apply_output, find_scores
+from .kept_memory import Lid
+from .outputs import apply_output, find_scores
 from .switches import float32_on_cuda
-from .torch_backend import quiet_torch
 
 Affine = tuple[list[float], list[float]]
 """Scale and offset of the preprocessing, both empty where the module does its own."""
@@ -90,6 +91,7 @@ class Autograd:
         self._are_probabilities = are_probabilities
         self._channels_last = channels_last
         self.tf32 = tf32
+        self._lid = Lid() if self._device.type == "cpu" else None
         self.keeps_graph = False
         self.pairs_single = False
         self.place = ""
@@ -139,6 +141,8 @@ class Autograd:
                 points = torch.cat([points, points])
             points.requires_grad_()
             values = apply_output(self.run(points), self._are_probabilities, output)[:count]
+            if self._lid:
+                self._lid.close()
             chosen = torch.from_numpy(targets).to(values.device)
             gradients = [
                 self._to_pixels(_differentiate(picked, points, t < wanted - 1)[:count])

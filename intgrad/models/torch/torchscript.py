@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .torch_backend import quiet_torch
+from .backend import quiet_torch
 
 KEPT = "aten::lift"
 """Freezing takes `detach` for idle and drops it, which changes the gradient. This is idle too, is

@@ -9,16 +9,15 @@ import contextlib
 import io
 import json
 import logging
-import sys
 import threading
 import warnings
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from .._core import ModelError
+from ..._core import ModelError
+from ..facts import Facts
 from .errors import first_line
-from .facts import Facts
 
 AGAIN = (
     "torch.export.export(model.eval(), (example,),"
@@ -32,12 +31,6 @@ ONE_INPUT = (
 )
 COMMON_CHANNELS = (1, 3, 4)
 UNBOUNDED = 2**31
-
-
-def is_program(source: Any) -> bool:
-    """Say whether `source` is a `torch.export.ExportedProgram`, without importing torch."""
-    export = sys.modules.get("torch.export")  # there is no program without it
-    return export is not None and isinstance(source, export.ExportedProgram)
 
 
 def open_program(archive: bytes, name: str) -> Any:

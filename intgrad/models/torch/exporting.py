@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .._core import ModelError
-from ..images.arrays import Float32Array
+from ..._core import ModelError
+from ...images.arrays import Float32Array
 from .autograd import plain_modes
 from .copying import holds_graph, move
 from .errors import first_line
-from .scores import give_scores
+from .outputs import give_scores
 
 
 class UnexportableError(ModelError):

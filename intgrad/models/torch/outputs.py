@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._core import ModelError
-from .model import Output
+from ..._core import ModelError
+from ..model import Output
 
 WRAPPER = (
     "class Scores(torch.nn.Module):\n"

@@ -7,11 +7,11 @@ import copy
 import io
 from typing import Any
 
-from .._core import ModelError
+from ..._core import ModelError
 from . import torchscript
+from .backend import quiet_torch
 from .errors import first_line
 from .graphs import move_graphs
-from .torch_backend import quiet_torch
 
 
 class CopyError(ModelError):

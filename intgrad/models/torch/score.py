@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._core import ModelError
+from ..._core import ModelError
 
 Score = Callable[[Any], Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,10 +20,21 @@ class BackendError(ImportError):
     """
 
 
+def is_archive(source: Any) -> bool:
+    """Say whether `source` is a file of a model, or what one holds."""
+    return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
+
+
 def is_module(source: Any) -> bool:
     """Say whether `source` is a torch module, without importing torch."""
     torch = sys.modules.get("torch")  # there is no module without torch
     return torch is not None and isinstance(source, torch.nn.Module)
+
+
+def is_program(source: Any) -> bool:
+    """Say whether `source` is a `torch.export.ExportedProgram`, without importing torch."""
+    export = sys.modules.get("torch.export")  # there is no program without it
+    return export is not None and isinstance(source, export.ExportedProgram)
 
 
 @contextlib.contextmanager
@@ -75,7 +87,7 @@ def import_libtorch() -> Any:
     BackendError
         If they do not belong together; the text says why, and how to mend it.
     """
-    from .. import _torch_build as built
+    from ... import _torch_build as built
 
     torch = import_torch()
     mend = (

@@ -1,0 +1,1 @@
+"""Models of torch: imported where one is loaded or saved, and torch itself within functions."""

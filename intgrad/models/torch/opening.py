@@ -1,0 +1,134 @@
+"""Opening a model of torch: from an archive, a program or a module to a Model that was tried."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..._caller import caller_level
+from ..archive import check_archive
+from ..facts import Facts, given_facts, read_facts
+from ..model import Backend, Model, Precision
+from ..presets.recognising import read_preprocess
+from .backend import check_devices, import_torch, is_archive, is_program, quiet_numbers, quiet_torch
+from .copying import check_lent
+from .exported import find_facts, open_program
+from .original import Original, find_original
+from .probe import Findings, probe
+from .reversing import reverse_channels
+from .running import Running, find_quickest
+from .score import Score, add_score, check_score, name_score
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `load_model` was asked for; what can be checked without the model has been."""
+
+    device: Any
+    preprocess: Any
+    labels: tuple[str, ...] | None
+    input_size: tuple[int, int] | None
+    scores: str | None
+    precision: Precision
+    sha256: str | None
+    channels: int | None
+    multilabel: bool | None
+    backend: Backend | None
+    score: Score | None
+
+
+def open_model(source: Any, wanted: Wanted) -> Model:
+    """Open an archive, a program or a module, as `load_model` says, which also says what fails."""
+    if wanted.score is not None:
+        check_score(wanted.score, wanted.scores, wanted.multilabel, wanted.backend)
+        wanted = replace(wanted, scores="logits", multilabel=False, backend="autograd")
+    prepared = read_preprocess(wanted.preprocess)
+    wanted = replace(
+        wanted,
+        input_size=prepared.agree_on_size(wanted.input_size),
+        channels=prepared.agree_on_channels(wanted.channels),
+    )
+    source, facts = _read(source, wanted)
+    import_torch()
+    if is_program(source):
+        facts = find_facts(source, facts)
+    if facts.transform is None:
+        facts = replace(facts, transform=prepared.transform)
+    devices = check_devices(wanted.device, wanted.precision)
+    with quiet_torch() if isinstance(source, bytes) else quiet_numbers():
+        original = find_original(source, facts.name)
+        if original.is_lent:
+            for device in devices:
+                check_lent(source, device, wanted.precision, wanted.backend)
+        original = _change(original, prepared.channel_order, wanted.score)
+        running = find_quickest(
+            original, facts, prepared.affine, devices, wanted.precision, wanted.backend
+        )
+    findings = probe(running.handles[0], running.kind, running.takes_batches, wanted.precision)
+    for text in findings.remarks:
+        warnings.warn(text, stacklevel=caller_level())
+    return _make_model(running, findings, wanted, devices)
+
+
+def _read(source: Any, wanted: Wanted) -> tuple[Any, Facts]:
+    """Return an archive of TorchScript (bytes), a program or a module, and what is known of it."""
+    given = (wanted.preprocess, wanted.input_size, wanted.scores)
+    if not is_archive(source):
+        if wanted.sha256 is not None:
+            raise ValueError("sha256 pins an archive, and a module was given")
+        name = f"the module {type(source).__name__}"
+        facts = given_facts("the exported program" if is_program(source) else name, *given)
+        return source, facts.update(wanted.channels, wanted.multilabel)
+    archive, name = _read_file(source)
+    described = check_archive(archive, name, wanted.sha256)
+    facts = read_facts(described.metadata, name, *given)
+    facts = facts.update(wanted.channels, wanted.multilabel)
+    if described.format == "pt2":
+        import_torch()
+        return open_program(archive, name), facts
+    return archive, facts
+
+
+def _read_file(source: Any) -> tuple[bytes, str]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), "the archive"
+    with open(source, "rb") as file:
+        return file.read(), repr(os.fspath(source))
+
+
+def _change(original: Original, channel_order: str, score: Score | None) -> Original:
+    """Return modules that take RGB, and return the score that is asked for."""
+    if channel_order == "BGR":
+        original = original.changed(reverse_channels)
+    if score is not None:
+        original = original.changed(lambda module: add_score(module, score))
+    return original
+
+
+def _make_model(running: Running, findings: Findings, wanted: Wanted, devices: list[str]) -> Model:
+    facts, labels = running.kind.facts, wanted.labels
+    score = None if wanted.score is None else name_score(wanted.score)
+    if labels is None and score is None:
+        labels = facts.labels
+    elif labels is None and score is not None and findings.num_classes == 1:
+        labels = (score,)
+    model = Model(
+        running.handles,
+        device=", ".join(devices),
+        input_size=facts.input_size,
+        channels=running.kind.channels,
+        labels=labels,
+        num_classes=findings.num_classes,
+        precision=wanted.precision,
+        scores=facts.scores,
+        multilabel=findings.multilabel,
+        takes_batches=findings.takes_batches,
+        backend=running.backend,
+        backend_reason=running.reason,
+        score=score,
+        transform=facts.transform,
+    )
+    model._check_labels()
+    return model
