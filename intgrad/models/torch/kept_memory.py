@@ -9,7 +9,7 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 PAD_BYTES = 2**28
 
 LID_BYTES = 30 * 2**20
-"""Larger than the holes among activations; from 32 MiB on, glibc never takes a block of the heap."""
+"""Larger than the holes among activations; blocks of 32 MiB and more never lie in glibc's heap."""
 
 
 class Lid:
