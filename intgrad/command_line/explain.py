@@ -78,12 +78,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="for the baseline 'uniform'")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=_parse_folder,
         default=Path("explained"),
         help="folder of the results (default: explained)",
     )
     archives.add_options(parser)
     parser.set_defaults(run=run)
+
+
+def _parse_folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no folder: '.' is the one you are in")
+    return Path(text)
 
 
 def _parse_baseline(text: str) -> str | float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,38 @@ def check_percentage(value: Any, name: str) -> float:
     if not 0 <= number <= 100:
         raise ValueError(f"{name} must be in [0, 100], got {value!r}")
     return number
+
+
+def check_file(path: Any, name: str) -> str | None:
+    """Return the name of a file to write, or None for none."""
+    if path is None:
+        return None
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, got {path!r}")
+    found = os.fspath(path)
+    if not isinstance(found, str) or not Path(found).name:
+        raise ValueError(f"{name} must name a file, got {path!r}")
+    return found
+
+
+def check_axes(axes: Any) -> Any:
+    """Return matplotlib's axes in a row, or None for none."""
+    if axes is None:
+        return None
+    found = np.ravel(axes)
+    for each in found:
+        if not hasattr(each, "imshow"):
+            raise TypeError(f"axes must be matplotlib.axes.Axes, got {each!r}")
+    return found
+
+
+def check_titles(titles: Any) -> list[str] | None:
+    """Return titles as text, or None for none."""
+    if titles is None:
+        return None
+    if isinstance(titles, str) or not isinstance(titles, Iterable):
+        raise TypeError(f"titles must be a sequence of str, one for each panel, got {titles!r}")
+    return [str(title) for title in titles]
 
 
 def check_clip(clip: float | None) -> float:

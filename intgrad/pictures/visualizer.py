@@ -14,13 +14,16 @@ from .. import _core
 from ..images.mending import warn_of_range
 from . import styles
 from .arguments import (
+    check_axes,
     check_choice,
     check_clip,
     check_colour,
+    check_file,
     check_finite,
     check_match,
     check_percentage,
     check_positive,
+    check_titles,
     to_limits,
     to_links,
     to_photographs,
@@ -488,7 +491,8 @@ class GradVisualizer:
         Raises
         ------
         TypeError, ValueError
-            As `process_grads`; and if the shapes do not match, or `style` is unknown.
+            As `process_grads`; and if the shapes do not match, `style` is unknown, or `axes`,
+            `titles` or `save` are none.
         ImportError
             If matplotlib is not installed.
         """
@@ -510,6 +514,7 @@ class GradVisualizer:
         if error is not None and integrated_gradients is None:
             raise TypeError("error is that of integrated_gradients, and they are None")
         width, height = to_size(figsize)
+        axes, titles, save = check_axes(axes), check_titles(titles), check_file(save, "save")
         recipe = Recipe.of(
             polarity,
             clip_above_percentile,
@@ -565,10 +570,8 @@ class GradVisualizer:
 
 def _rename(columns: list[Column], titles: Sequence[str]) -> list[Column]:
     if len(titles) != len(columns):
-        raise ValueError(f"titles must be {len(columns)}, one for each panel, got {list(titles)!r}")
-    return [
-        replace(column, title=str(title)) for column, title in zip(columns, titles, strict=True)
-    ]
+        raise ValueError(f"titles must be {len(columns)}, one for each panel, got {titles!r}")
+    return [replace(column, title=title) for column, title in zip(columns, titles, strict=True)]
 
 
 def _result_type(array: Array) -> type[np.float32] | type[np.float64]:

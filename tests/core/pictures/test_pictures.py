@@ -269,6 +269,8 @@ def test_the_error_panel():
         ({"figsize": (3, math.inf)}, "figsize must be finite, got inf"),
         ({"figsize": (0, 3)}, "figsize must be positive, got 0"),
         ({"figsize": (3, -1)}, "figsize must be positive, got -1"),
+        ({"save": ""}, "save must name a file, got ''"),
+        ({"save": Path("/")}, r"save must name a file, got PosixPath\('/'\)"),
     ],
 )
 def test_what_is_wrong_is_said(options, text):
@@ -285,6 +287,10 @@ def test_what_is_wrong_is_said(options, text):
         ({"figsize": ("a", 2)}, "figsize must be a number, got 'a'"),
         ({"clip": "x"}, "clip must be a number, or None to keep all, got 'x'"),
         ({"gradients": None, "integrated_gradients": None}, "needs gradients or integrated_gr"),
+        ({"save": b"x.png"}, "save must be a path, got b'x.png'"),
+        ({"titles": 5}, "titles must be a sequence of str, one for each panel, got 5"),
+        ({"titles": "abc"}, "titles must be a sequence of str, one for each panel, got 'abc'"),
+        ({"axes": [1, 2, 3]}, "axes must be matplotlib.axes.Axes, got .*1"),
     ],
 )
 def test_what_is_of_a_wrong_type_is_said(options, text):

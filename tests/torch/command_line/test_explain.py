@@ -274,13 +274,23 @@ def test_what_concerns_all_is_said_once(options, text, model, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "option",
-    ["--baseline=pink", "--baseline=nan", "--baseline=inf", "--score=wrong", "--rule=simpson"],
+    [
+        "--baseline=pink",
+        "--baseline=nan",
+        "--baseline=inf",
+        "--score=wrong",
+        "--rule=simpson",
+        "--out=",
+    ],
 )
 def test_usage_errors(option, capsys):
     with pytest.raises(SystemExit) as raised:
         cli.main(["explain", "a.png", "--model", "m.pt", option])
     assert raised.value.code == 2
-    assert option.split("=")[1] in capsys.readouterr().err
+    name, value = option.split("=")
+    error = capsys.readouterr().err
+    assert f"argument {name}: " in error
+    assert value in error
 
 
 # ---- Going on where it stopped -------------------------------------------------------------------
