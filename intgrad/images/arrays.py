@@ -28,7 +28,8 @@ def check_size(size: Any, name: str) -> tuple[int, int]:
             raise TypeError
         checked = (int(height.__index__()), int(width.__index__()))
     except (TypeError, ValueError, AttributeError):
-        raise ValueError(f"{name} must be (height, width), two ints, got {size!r}") from None
+        hint = f": {(size, size)} for a square" if isinstance(size, int) else ""
+        raise ValueError(f"{name} must be (height, width), two ints, got {size!r}{hint}") from None
     if min(checked) < 1:
         raise ValueError(f"{name} must be positive, got {size!r}")
     return checked

@@ -59,7 +59,10 @@ class Facts:
 def check_kind(scores: Any) -> None:
     """Raise a ValueError if `scores` is no kind of scores."""
     if scores not in ("logits", "probabilities"):
-        raise ValueError(f"scores must be 'logits' or 'probabilities', got {scores!r}")
+        raise ValueError(
+            f"scores must be 'logits' or 'probabilities', got {scores!r}: any other number, as a"
+            " regression's, is explained by score= in its place"
+        )
 
 
 def check_labels(labels: Any) -> tuple[str, ...]:

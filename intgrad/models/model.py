@@ -337,7 +337,9 @@ class Model:
         if self.labels is not None and len(self.labels) != self.num_classes:
             raise ValueError(
                 f"labels must hold one name for each of the model's {self.num_classes} classes,"
-                f" got {len(self.labels)}" + ONE_LABEL * (self.num_classes == 1)
+                f" got {len(self.labels)}: {', '.join(map(repr, self.labels[:6]))}"
+                + ", ..." * (len(self.labels) > 6)
+                + ONE_LABEL * (self.num_classes == 1)
             )
 
     def _batch_size(self, wish: int | None, shape: tuple[int, ...]) -> int:

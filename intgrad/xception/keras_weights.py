@@ -165,6 +165,11 @@ def _unpack(path: Path) -> tuple[Path | io.BytesIO, Any]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if any(member.endswith("/version") for member in archive.namelist()):
+        raise ValueError(
+            "a file of torch: intgrad.save_model writes archives of torch's modules and programs,"
+            " and this converts Keras's Xception"
+        )
     if name not in archive.namelist():
         raise ValueError(f"a zip without {name}, which every .keras file has")
     if archive.getinfo(name).file_size > _MAX_BYTES:

@@ -202,7 +202,9 @@ def test_binary(run, tmp_path):
     check(found, [lambda y: torch.sigmoid(y[:, 0])], *timm_numbers(found))
     check_pipeline(found, timm_pixels(found), torch.sigmoid)
     check_files(found, tmp_path)
-    with pytest.raises(ValueError, match="1 classes, got 2: one number is the score of one class"):
+    with pytest.raises(
+        ValueError, match="1 classes, got 2: 'benign', .*: one number is the score of one class"
+    ):
         intgrad.load_model(found.network, **{**found.facts, "labels": ["benign", "malignant"]})
 
 
@@ -216,6 +218,11 @@ def test_multilabel(run, tmp_path):
     check_files(found, tmp_path)
 
 
+def assert_same(maps, expected):
+    """But for rounding, which is another where torch's buffers lie at other addresses."""
+    assert np.linalg.norm(maps - expected) <= 1e-5 * np.linalg.norm(expected)
+
+
 def test_regression(run, tmp_path, capsys):
     found = run("A regression")
     assert capsys.readouterr().out.startswith(f"age: {found.infos[0].score:.2f} here, ")
@@ -224,8 +231,7 @@ def test_regression(run, tmp_path, capsys):
     flat = torch.nn.Sequential(found.network, torch.nn.Flatten(0))
     config = found.facts["preprocess"]
     model = intgrad.load_model(flat, preprocess=config, score=lambda numbers: numbers, device="cpu")
-    maps = intgrad.integrated_gradients(model, found.image, steps=STEPS)
-    np.testing.assert_array_equal(maps, found.maps)
+    assert_same(intgrad.integrated_gradients(model, found.image, steps=STEPS), found.maps)
 
 
 def test_segmentation(run):
@@ -233,7 +239,7 @@ def test_segmentation(run):
     assert found.infos[0].label == "dog_area"
     check(found, [lambda y: y["out"].softmax(1)[:, 12].mean((1, 2))], *IMAGENET)
     by_name = intgrad.integrated_gradients(found.model, found.image, "dog_area", steps=STEPS)
-    np.testing.assert_array_equal(by_name, found.maps)
+    assert_same(by_name, found.maps)
     assert found.model.top(found.image, 1)[0][0] == "dog_area"
 
 

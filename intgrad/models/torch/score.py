@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._core import ModelError
+from .errors import is_short_memory
 
 Score = Callable[[Any], Any]
 
@@ -34,6 +35,15 @@ def name_score(score: Score) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
+def _describe(returned: Any) -> str:
+    """Say what a module returned, for whoever wrote the function that takes it."""
+    if hasattr(returned, "keys"):
+        return f"a {type(returned).__name__} with {', '.join(map(repr, returned.keys()))}"
+    if hasattr(returned, "shape"):
+        return f"a {type(returned).__name__} of shape {tuple(returned.shape)}"
+    return f"a {type(returned).__name__}"
+
+
 def add_score(module: Any, score: Score) -> Any:
     """Return a module that returns scores (n, K): `score` of what this one returns."""
     import torch
@@ -46,7 +56,16 @@ def add_score(module: Any, score: Score) -> Any:
             self.model = module
 
         def forward(self, x: Any) -> Any:
-            values = score(self.model(x))
+            returned = self.model(x)
+            try:
+                values = score(returned)
+            except Exception as error:
+                if is_short_memory(error):
+                    raise
+                raise ModelError(
+                    f"score={name} failed on what the module returned, {_describe(returned)}:"
+                    f" {type(error).__name__}: {error}"
+                ) from error
             if not isinstance(values, torch.Tensor):
                 raise ModelError(f"score={name} must return a tensor, got {type(values).__name__}")
             if values.dim() not in (1, 2) or len(values) != len(x):

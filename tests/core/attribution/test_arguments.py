@@ -296,7 +296,7 @@ def test_the_model_must_be_one():
         (unreachable, {"output": "logit", "device": "cpu"}, ValueError, "device cannot be given"),
         (unreachable, {"output": "logit", "precision": "tf32"}, ValueError, "precision cannot"),
         (unreachable, {"output": "logit", "sha256": "00"}, ValueError, "sha256 cannot"),
-        (unreachable, {"output": "logit", "input_size": 299}, ValueError, r"\(height, width\)"),
+        (unreachable, {"output": "logit", "input_size": 299}, ValueError, r"\(299, 299\) for a"),
         (unreachable, {"output": "logit", "input_size": (0, 9)}, ValueError, "positive"),
         (unreachable, {"output": "logit", "input_size": (9.0, 9)}, ValueError, "two ints"),
         (unreachable, {"output": "logit", "labels": "cat"}, TypeError, "sequence of str"),

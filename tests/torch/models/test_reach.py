@@ -1025,7 +1025,7 @@ def test_several_inputs_say_what_to_do():
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
-        ({"scores": "probs"}, ValueError, "scores must be 'logits' or 'probabilities'"),
+        ({"scores": "probs"}, ValueError, "'probs': .* is explained by score="),
         ({"multilabel": "yes"}, TypeError, "multilabel must be True, False or None, got 'yes'"),
         ({"channels": "3"}, TypeError, "channels must be an int, got '3'"),
         ({"labels": "abc"}, TypeError, "labels must be a sequence of str, got 'abc'"),

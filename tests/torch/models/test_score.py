@@ -96,7 +96,11 @@ def test_several_numbers():
             intgrad.ModelError,
             "no gradient path",
         ),
-        ({"score": lambda y: y["nothing"]}, intgrad.ModelError, "nothing"),
+        (
+            {"score": lambda y: y["nothing"]},
+            intgrad.ModelError,
+            r"score=<lambda> failed on what .* a dict with 'out', 'aux': KeyError: 'nothing'",
+        ),
     ],
 )
 def test_what_is_no_score(options, error, text):

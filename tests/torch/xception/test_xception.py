@@ -471,6 +471,10 @@ def test_other_files(nested, tmp_path):
         archive.writestr("weights", "0")
     with pytest.raises(ValueError, match=r"a zip without config\.json"):
         xception.convert(tmp_path / "other.keras", out)
+    with zipfile.ZipFile(tmp_path / "torch.pt", "w") as archive:
+        archive.writestr("torch/version", "3")
+    with pytest.raises(ValueError, match=r"a file of torch: intgrad\.save_model writes"):
+        xception.convert(tmp_path / "torch.pt", out)
     with zipfile.ZipFile(tmp_path / "other.keras", "a") as archive:
         archive.writestr("config.json", "{")
         archive.writestr("model.weights.h5", "")
