@@ -10,6 +10,7 @@ _Float32 = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
 _Bool = npt.NDArray[np.bool_]
 _Array = npt.NDArray[Any]
+_Int32 = npt.NDArray[np.int32]
 _Int64 = npt.NDArray[np.int64]
 _Progress = Callable[[int, int], None] | None
 
@@ -60,6 +61,9 @@ def integrate(
     most_retained: int = 0,
     first_image: int = 0,
     progress: _Progress = None,
+    labels: _Int32 | None = None,
+    region_counts: _Int64 | None = None,
+    by_region: bool = False,
 ) -> dict[str, Any]: ...
 
 # The transforms of GradVisualizer, from csrc/binding/visual.c.

@@ -10,6 +10,8 @@
 /* The arrays of one integration; all owned. */
 typedef struct {
     PyArrayObject *images, *baselines, *targets, *alphas, *weights, *half_weights;
+    PyArrayObject *labels, *region_counts, *region_sums, *region_deviations, *region_error;
+    ig_regions *regions; /* (N), of `labels` */
     PyArrayObject *attributions, *gradients, *error_map, *pixel_error_map, *refined, *node_counts;
     PyArrayObject *scores, *baseline_scores, *sums, *quadrature_error, *baseline_error;
 } integration;
@@ -22,6 +24,12 @@ static void release_integration(integration *a)
     Py_XDECREF(a->alphas);
     Py_XDECREF(a->weights);
     Py_XDECREF(a->half_weights);
+    Py_XDECREF(a->labels);
+    Py_XDECREF(a->region_counts);
+    Py_XDECREF(a->region_sums);
+    Py_XDECREF(a->region_deviations);
+    Py_XDECREF(a->region_error);
+    PyMem_Free(a->regions);
     Py_XDECREF(a->attributions);
     Py_XDECREF(a->gradients);
     Py_XDECREF(a->error_map);
@@ -82,6 +90,40 @@ static int check_adaptive(const integration *a, const ig_adaptive *adaptive)
            ig_check_size((size_t)PyArray_DIM(a->images, 0), baselines, 1);
 }
 
+/* Points into the labels, once each image's are found to be 0 .. count - 1. */
+static int find_regions(integration *a)
+{
+    const npy_intp n = PyArray_DIM(a->images, 0);
+    const npy_intp pixels = PyArray_DIM(a->images, 1) * PyArray_DIM(a->images, 2);
+    if (PyArray_DIM(a->labels, 0) != n || PyArray_DIM(a->labels, 1) != PyArray_DIM(a->images, 1) ||
+        PyArray_DIM(a->labels, 2) != PyArray_DIM(a->images, 2) ||
+        PyArray_DIM(a->region_counts, 0) != n) {
+        PyErr_SetString(PyExc_ValueError, "labels must have shape (N, H, W), region_counts (N)");
+        return 0;
+    }
+    if (!(a->regions = PyMem_Malloc((size_t)n * sizeof *a->regions))) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    const int64_t *counts = PyArray_DATA(a->region_counts);
+    for (npy_intp i = 0; i < n; i++) {
+        const int32_t *labels = (const int32_t *)PyArray_DATA(a->labels) + i * pixels;
+        for (npy_intp p = 0; p < pixels; p++)
+            if (labels[p] < 0 || labels[p] >= counts[i]) {
+                PyErr_Format(PyExc_ValueError, "a label is %d, and image %zd has %lld regions",
+                             (int)labels[p], i, (long long)counts[i]);
+                return 0;
+            }
+        if (counts[i] > pixels) {
+            PyErr_Format(PyExc_ValueError, "image %zd has more regions than pixels: %lld", i,
+                         (long long)counts[i]);
+            return 0;
+        }
+        a->regions[i] = (ig_regions){labels, (size_t)counts[i]};
+    }
+    return 1;
+}
+
 static int check_integration(const integration *a, const wishes *wanted)
 {
     const npy_intp n = PyArray_DIM(a->images, 0), sets = PyArray_DIM(a->baselines, 0);
@@ -112,6 +154,23 @@ static int allocate_nodes(integration *a, const ig_adaptive *adaptive)
     return a->refined && a->node_counts;
 }
 
+static int allocate_regions(integration *a)
+{
+    const npy_intp n = PyArray_DIM(a->images, 0), t = PyArray_DIM(a->targets, 1);
+    const npy_intp cells[2] = {n, t};
+    npy_intp count = 0;
+    for (npy_intp i = 0; i < n; i++)
+        count += (npy_intp)a->regions[i].count * t;
+    a->region_sums = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_DOUBLE);
+    a->region_error = (PyArrayObject *)PyArray_SimpleNew(2, cells, NPY_DOUBLE);
+    if (!a->region_sums || !a->region_error)
+        return 0;
+    if (!a->half_weights)
+        return 1;
+    a->region_deviations = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_FLOAT32);
+    return a->region_deviations != NULL;
+}
+
 static int allocate_results(integration *a, const wishes *wanted)
 {
     const npy_intp n = PyArray_DIM(a->images, 0), t = PyArray_DIM(a->targets, 1);
@@ -126,6 +185,8 @@ static int allocate_results(integration *a, const wishes *wanted)
         !(a->gradients = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)))
         return 0;
     if (wanted->adaptive.tolerance > 0.0 && !allocate_nodes(a, &wanted->adaptive))
+        return 0;
+    if (a->regions && !allocate_regions(a))
         return 0;
     if (wanted->error_map &&
         (!(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)) ||
@@ -155,6 +216,7 @@ static ig_request to_request(const integration *a, ig_output output, int sample,
         .baselines_are_shared = PyArray_DIM(a->baselines, 0) == 1,
         .baselines_are_a_sample = sample,
         .targets = PyArray_DATA(a->targets),
+        .regions = a->regions,
         .nodes = {.count = count,
                   .alphas = PyArray_DATA(a->alphas),
                   .weights = PyArray_DATA(a->weights),
@@ -181,6 +243,9 @@ static ig_result to_result(const integration *a)
         .sums = PyArray_DATA(a->sums),
         .quadrature_error = PyArray_DATA(a->quadrature_error),
         .baseline_error = PyArray_DATA(a->baseline_error),
+        .region_sums = data_of(a->region_sums),
+        .region_deviations = data_of(a->region_deviations),
+        .region_error = data_of(a->region_error),
         .alphas = data_of(a->refined),
         .node_counts = data_of(a->node_counts),
     };
@@ -201,7 +266,9 @@ static PyObject *to_answer(const integration *a, size_t batch_size)
         put(answer, "baseline_scores", a->baseline_scores) && put(answer, "sums", a->sums) &&
         put(answer, "quadrature_error", a->quadrature_error) &&
         put(answer, "baseline_error", a->baseline_error) && put(answer, "alphas", a->refined) &&
-        put(answer, "node_counts", a->node_counts))
+        put(answer, "node_counts", a->node_counts) && put(answer, "region_sums", a->region_sums) &&
+        put(answer, "region_deviations", a->region_deviations) &&
+        put(answer, "region_error", a->region_error))
         return answer;
     Py_XDECREF(answer);
     return NULL;
@@ -211,22 +278,28 @@ PyDoc_STRVAR(
     integrate_doc,
     "integrate(model, images, baselines, targets, alphas, weights, half_weights, output,\n"
     "          batch_size, sample=False, error_map=False, gradient=False, tolerance=0,\n"
-    "          max_evaluations=0, most_retained=0, first_image=0, progress=None)\n--\n\n"
+    "          max_evaluations=0, most_retained=0, first_image=0, progress=None, labels=None,\n"
+    "          region_counts=None, by_region=False)\n--\n\n"
     "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
     "targets (N, T), on the given nodes, or to a tolerance other than 0. Returns a dict:\n"
     "attributions, gradients and error_map (N, T, H, W, C) and pixel_error_map (N, T, H, W)\n"
     "float32; scores, baseline_scores, sums, quadrature_error and baseline_error (N, T)\n"
     "float64; batch_size; with a tolerance, alphas (N, max_evaluations), the nodes of an\n"
-    "image's paths one after the other, and node_counts (N, M). What was not asked for is None.");
+    "image's paths one after the other, and node_counts (N, M). With labels (N, H, W) int32 of\n"
+    "region_counts (N) regions: region_error (N, T), and region_sums and region_deviations, of\n"
+    "each image (T, regions) one after the other; by_region makes the tolerance theirs. What was\n"
+    "not asked for is None.");
 
 static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {
-        "model",        "images",          "baselines",     "targets",     "alphas",    "weights",
-        "half_weights", "output",          "batch_size",    "sample",      "error_map", "gradient",
-        "tolerance",    "max_evaluations", "most_retained", "first_image", "progress",  NULL};
+    static char *names[] = {"model",      "images",          "baselines",     "targets",
+                            "alphas",     "weights",         "half_weights",  "output",
+                            "batch_size", "sample",          "error_map",     "gradient",
+                            "tolerance",  "max_evaluations", "most_retained", "first_image",
+                            "progress",   "labels",          "region_counts", "by_region",
+                            NULL};
     PyObject *model, *images, *baselines, *targets, *alphas, *weights, *half;
-    PyObject *progress = Py_None;
+    PyObject *progress = Py_None, *labels = Py_None, *region_counts = Py_None;
     const char *output_name;
     Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0;
     int sample = 0;
@@ -234,11 +307,11 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
     PyObject *answer = NULL;
     integration a = {0};
     wishes wanted = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOsn|pppdnnnO", names, &model, &images,
-                                     &baselines, &targets, &alphas, &weights, &half, &output_name,
-                                     &batch_size, &sample, &wanted.error_map, &wanted.gradient,
-                                     &wanted.adaptive.tolerance, &max_evaluations, &most_retained,
-                                     &first_image, &progress) ||
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "OOOOOOOsn|pppdnnnOOOp", names, &model, &images, &baselines, &targets,
+            &alphas, &weights, &half, &output_name, &batch_size, &sample, &wanted.error_map,
+            &wanted.gradient, &wanted.adaptive.tolerance, &max_evaluations, &most_retained,
+            &first_image, &progress, &labels, &region_counts, &wanted.adaptive.by_region) ||
         !ig_to_output(output_name, &output) || !ig_check_positive(batch_size, "batch_size"))
         return NULL;
     wanted.adaptive.max_evaluations = (size_t)max_evaluations;
@@ -250,7 +323,10 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
         !(a.alphas = ig_to_array(alphas, NPY_DOUBLE, 1)) ||
         !(a.weights = ig_to_array(weights, NPY_DOUBLE, 1)) ||
         (half != Py_None && !(a.half_weights = ig_to_array(half, NPY_DOUBLE, 1))) ||
-        !check_integration(&a, &wanted) || !allocate_results(&a, &wanted))
+        (labels != Py_None && (!(a.labels = ig_to_array(labels, NPY_INT32, 3)) ||
+                               !(a.region_counts = ig_to_array(region_counts, NPY_INT64, 1)))) ||
+        !check_integration(&a, &wanted) || (a.labels && !find_regions(&a)) ||
+        !allocate_results(&a, &wanted))
         goto done;
     ig_request request = to_request(&a, output, sample, batch_size, &wanted);
     request.first_image = (size_t)first_image;

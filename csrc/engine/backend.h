@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define IG_ABI_VERSION 1
+#define IG_ABI_VERSION 2
 
 /* Opaque: only the backend that made it knows what it is. */
 typedef struct ig_model ig_model;
@@ -49,6 +49,12 @@ static inline size_t ig_shape_size(ig_shape shape)
 {
     return shape.height * shape.width * shape.channels;
 }
+
+/* Parts of a picture; they hold every pixel once. */
+typedef struct {
+    const int32_t *labels; /* (H, W), 0 .. count - 1 */
+    size_t count;          /* 0: there are none */
+} ig_regions;
 
 typedef struct {
     size_t num_classes;
@@ -87,15 +93,16 @@ typedef struct {
     ig_weights weights; /* unused where the path is retained */
 } ig_point;
 
-/* What the sums of a path are written to: each (T, H, W, C) but pixel_jumps, which is (T, H, W),
- * owned by the caller. All but `sum` are NULL where the store was created without them. With J the
- * gradient less that at the node before: */
+/* What the sums of a path are written to, owned by the caller: each (T, H, W, C) but pixel_jumps,
+ * which is (T, H, W), and region_jumps, (T, regions of the path). All but `sum` are NULL where the
+ * store was created without them. With J the gradient less that at the node before: */
 typedef struct {
-    double *sum;         /* sum of weight * gradient */
-    double *half;        /* sum of half_weight * gradient */
-    double *jumps;       /* sum of jump_weight * J^2 */
-    double *pixel_jumps; /* sum of jump_weight * (channel mean of J * (image - baseline))^2 */
-    float *gradient;     /* the gradient at the node of alpha 1, which the path must have */
+    double *sum;          /* sum of weight * gradient */
+    double *half;         /* sum of half_weight * gradient */
+    double *jumps;        /* sum of jump_weight * J^2 */
+    double *pixel_jumps;  /* sum of jump_weight * (channel mean of J * (image - baseline))^2 */
+    double *region_jumps; /* sum of jump_weight * (sum over a region of J * (image - baseline))^2 */
+    float *gradient;      /* the gradient at the node of alpha 1, which the path must have */
 } ig_sums;
 
 /* Squared norms of the attributions that retained paths add up to, for one target. With T the sum
@@ -112,17 +119,20 @@ typedef struct {
     ig_output output;
     int with_half;
     int with_jumps;
+    int with_region_jumps;
     int with_gradient;
+    int by_region; /* jump_norms and assess go by the sums of regions, which all paths have */
 } ig_paths_config;
 
 typedef struct {
     /* A new store, owned by the caller until `destroy`. `model` must outlive it. */
     ig_status (*create)(ig_model *model, const ig_paths_config *config, ig_paths **ret_paths,
                         ig_error *error);
-    /* A new path. `image` and `baseline` (H, W, C) and `targets` (T) stay borrowed until `close`.
-     * Numbers of closed paths are used again. */
+    /* A new path. `image` and `baseline` (H, W, C), `targets` (T) and the labels of `regions` stay
+     * borrowed until `close`. Numbers of closed paths are used again. */
     ig_status (*open)(ig_paths *paths, const float *image, const float *baseline,
-                      const int64_t *targets, int retain, size_t *ret_path, ig_error *error);
+                      const int64_t *targets, ig_regions regions, int retain, size_t *ret_path,
+                      ig_error *error);
     /* Evaluates n points, which may belong to any open paths; the points of a streamed path must
      * come in the order of their alphas. ret_values (n, T) receives F at each point. On failure
      * *ret_point is the point at fault, or n where it was no single one's. IG_NO_MEMORY leaves
@@ -130,7 +140,8 @@ typedef struct {
     ig_status (*evaluate)(ig_paths *paths, const ig_point *points, size_t n, double *ret_values,
                           size_t *ret_done, size_t *ret_point, ig_error *error);
     /* ||(g[k+1] - g[k]) * (image - baseline)|| over all targets, between the retained nodes in
-     * the order of their alphas: one double fewer than the path has nodes. */
+     * the order of their alphas: one double fewer than the path has nodes. By region, the norm is
+     * that of the regions' sums, here and in what `assess` gives. */
     ig_status (*jump_norms)(ig_paths *paths, size_t path, double *ret_norms, ig_error *error);
     /* What the n retained paths of one image come to together: ret_norms (T). weights[k] are those
      * of path k, one for each of its nodes in the order of their alphas. */

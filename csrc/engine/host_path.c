@@ -18,9 +18,11 @@ typedef struct {
     int is_open, retain;
     const float *image, *baseline; /* borrowed from open to close */
     const int64_t *targets;
+    ig_regions regions;
     /* Streamed: the sums so far, and the last gradient where jumps are wanted. These buffers stay
      * with the slot when the path is closed, for the next one. The members of `sums` are owned. */
     ig_sums sums;
+    size_t region_capacity; /* of sums.region_jumps */
     float *previous;
     /* Retained: nodes by ascending alpha. */
     node *nodes;
@@ -35,6 +37,8 @@ struct ig_paths {
     size_t count; /* of the gradients of a point: target_count pictures */
     path *paths;
     size_t path_count;
+    double *region_scratch; /* a value for each region of any path */
+    size_t region_capacity;
     /* Buffers of one evaluation, for up to `capacity` points. */
     size_t capacity;
     float *pixels, *gradients, *values;
@@ -97,6 +101,28 @@ static int clear_sum(double **sum, size_t count)
     return *sum != NULL;
 }
 
+/* As clear_sum; images differ in how many regions they have. */
+static int prepare_region_jumps(const ig_paths *paths, path *slot)
+{
+    const size_t count = slot->regions.count * count_targets(paths);
+    if (count > slot->region_capacity) {
+        free(slot->sums.region_jumps);
+        slot->sums.region_jumps = NULL;
+        slot->region_capacity = count;
+    }
+    return clear_sum(&slot->sums.region_jumps, count);
+}
+
+static int reserve_regions(ig_paths *paths, size_t count)
+{
+    if (count <= paths->region_capacity)
+        return 1;
+    free(paths->region_scratch);
+    paths->region_scratch = malloc(2 * count * sizeof *paths->region_scratch);
+    paths->region_capacity = paths->region_scratch ? count : 0;
+    return paths->region_capacity > 0;
+}
+
 static int prepare_sums(const ig_paths *paths, path *slot)
 {
     if (!clear_sum(&slot->sums.sum, paths->count))
@@ -105,7 +131,8 @@ static int prepare_sums(const ig_paths *paths, path *slot)
         return 0;
     if (paths->config.with_jumps) {
         if (!clear_sum(&slot->sums.jumps, paths->count) ||
-            !clear_sum(&slot->sums.pixel_jumps, count_pixels(paths)))
+            !clear_sum(&slot->sums.pixel_jumps, count_pixels(paths)) ||
+            (paths->config.with_region_jumps && !prepare_region_jumps(paths, slot)))
             return 0;
         if (!slot->previous)
             slot->previous = malloc(paths->count * sizeof *slot->previous);
@@ -118,10 +145,14 @@ static int prepare_sums(const ig_paths *paths, path *slot)
 }
 
 static ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
-                           const int64_t *targets, int retain, size_t *ret_path, ig_error *error)
+                           const int64_t *targets, ig_regions regions, int retain, size_t *ret_path,
+                           ig_error *error)
 {
     path *slot = find_slot(paths);
-    if (!slot || (!retain && !prepare_sums(paths, slot)))
+    if (!slot || !reserve_regions(paths, regions.count))
+        return no_memory(error);
+    slot->regions = regions;
+    if (!retain && !prepare_sums(paths, slot))
         return no_memory(error);
     slot->is_open = 1;
     slot->retain = retain;
@@ -150,11 +181,13 @@ static void destroy(ig_paths *paths)
         free(slot->sums.half);
         free(slot->sums.jumps);
         free(slot->sums.pixel_jumps);
+        free(slot->sums.region_jumps);
         free(slot->sums.gradient);
         free(slot->previous);
         free(slot->nodes);
     }
     free(paths->paths);
+    free(paths->region_scratch);
     free(paths->pixels);
     free(paths->gradients);
     free(paths->values);
@@ -205,7 +238,27 @@ static int retain_gradient(path *slot, double alpha, const float *gradient, size
     return 1;
 }
 
-/* Adds the jump since the node before, of all targets, to both jump sums. */
+/* The jumps of the regions' attributions between two nodes, for one target. */
+static void find_region_jumps(const ig_paths *paths, const path *slot, const float *gradient,
+                              const float *previous, size_t target, double *ret_jumps)
+{
+    const size_t channels = paths->config.shape.channels, offset = target * paths->size;
+    ig_region_jumps(gradient + offset, previous + offset, slot->image, slot->baseline,
+                    slot->regions.labels, paths->size / channels, channels, slot->regions.count,
+                    ret_jumps);
+}
+
+static void add_region_jumps(const ig_paths *paths, const path *slot, const float *gradient,
+                             const float *previous, double weight, double *region_jumps)
+{
+    for (size_t t = 0; t < count_targets(paths); t++) {
+        find_region_jumps(paths, slot, gradient, previous, t, paths->region_scratch);
+        ig_region_add_squares(paths->region_scratch, weight, slot->regions.count,
+                              region_jumps + t * slot->regions.count);
+    }
+}
+
+/* Adds the jump since the node before, of all targets, to the jump sums. */
 static void add_jump(const ig_paths *paths, const path *slot, const float *gradient,
                      const float *previous, double weight, ig_sums sums)
 {
@@ -215,6 +268,8 @@ static void add_jump(const ig_paths *paths, const path *slot, const float *gradi
         ig_path_accumulate_pixel_jump(gradient + t * paths->size, previous + t * paths->size,
                                       slot->image, slot->baseline, weight, pixels, channels,
                                       sums.pixel_jumps + t * pixels);
+    if (sums.region_jumps)
+        add_region_jumps(paths, slot, gradient, previous, weight, sums.region_jumps);
 }
 
 /* Adds a node's gradient to the sums; `previous` is NULL at the first node of a path. */
@@ -294,14 +349,21 @@ static ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, dou
     return IG_OK;
 }
 
-/* ||(gradient of the next node - this one's) * (image - baseline)|| over all targets. */
+/* ||(gradient of the next node - this one's) * (image - baseline)|| over all targets, or that of
+ * the regions' sums. */
 static double jump_norm(const ig_paths *paths, const path *slot, size_t k)
 {
+    const float *gradient = slot->nodes[k + 1].gradient, *previous = slot->nodes[k].gradient;
     double square = 0.0;
-    for (size_t t = 0; t < count_targets(paths); t++)
-        square += ig_path_jump_square(slot->nodes[k + 1].gradient + t * paths->size,
-                                      slot->nodes[k].gradient + t * paths->size, slot->image,
-                                      slot->baseline, paths->size);
+    for (size_t t = 0; t < count_targets(paths); t++) {
+        if (paths->config.by_region) {
+            find_region_jumps(paths, slot, gradient, previous, t, paths->region_scratch);
+            square += ig_path_square_sum(paths->region_scratch, slot->regions.count);
+        } else {
+            square += ig_path_jump_square(gradient + t * paths->size, previous + t * paths->size,
+                                          slot->image, slot->baseline, paths->size);
+        }
+    }
     return sqrt(square);
 }
 
@@ -335,18 +397,40 @@ static void assess_block(const path *slot, const ig_weights *weights, size_t fro
     }
 }
 
+/* Adds values `pixel` .. of a picture to the sums of their regions. */
+static void pool_block(const path *slot, const double *values, size_t count, size_t pixel,
+                       size_t channels, double *sums)
+{
+    for (size_t i = 0; i < count; i++)
+        sums[slot->regions.labels[(pixel + i) / channels]] += values[i];
+}
+
 static ig_norms assess_target(const ig_paths *paths, const size_t *members,
                               const ig_weights *const *weights, size_t n, size_t target)
 {
+    const path *first = &paths->paths[members[0]]; /* all are of one image */
+    const size_t regions = paths->config.by_region ? first->regions.count : 0;
+    double *sums = paths->region_scratch, *differences = regions ? sums + regions : NULL;
     ig_norms norms = {0.0, 0.0};
+    if (regions)
+        memset(sums, 0, 2 * regions * sizeof *sums);
     for (size_t pixel = 0; pixel < paths->size; pixel += BLOCK) {
         const size_t count = paths->size - pixel < BLOCK ? paths->size - pixel : BLOCK;
         double total[BLOCK] = {0.0}, difference[BLOCK] = {0.0};
         for (size_t k = 0; k < n; k++)
             assess_block(&paths->paths[members[k]], weights[k], target * paths->size + pixel, count,
                          pixel, total, difference);
-        norms.square += ig_path_square_sum(total, count);
-        norms.difference_square += ig_path_square_sum(difference, count);
+        if (regions) {
+            pool_block(first, total, count, pixel, paths->config.shape.channels, sums);
+            pool_block(first, difference, count, pixel, paths->config.shape.channels, differences);
+        } else {
+            norms.square += ig_path_square_sum(total, count);
+            norms.difference_square += ig_path_square_sum(difference, count);
+        }
+    }
+    if (regions) {
+        norms.square = ig_path_square_sum(sums, regions);
+        norms.difference_square = ig_path_square_sum(differences, regions);
     }
     return norms;
 }
@@ -382,6 +466,7 @@ static ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weig
     copy_sum(sums.half, paths->count, ret_sums.half);
     copy_sum(sums.jumps, paths->count, ret_sums.jumps);
     copy_sum(sums.pixel_jumps, count_pixels(paths), ret_sums.pixel_jumps);
+    copy_sum(sums.region_jumps, slot->regions.count * count_targets(paths), ret_sums.region_jumps);
     if (ret_sums.gradient)
         memcpy(ret_sums.gradient, gradient, paths->count * sizeof *gradient);
     for (size_t k = 0; slot->retain && k < slot->node_count; k++)

@@ -20,6 +20,7 @@
  * (refine.h), each image by itself. */
 typedef struct {
     double tolerance;
+    int by_region;          /* the error is that of the regions' attributions */
     size_t max_evaluations; /* of an image, all baselines together; at least IG_FIRST_NODES each */
     size_t most_retained;   /* gradients kept at a time, over all images; at least as many */
 } ig_adaptive;
@@ -36,6 +37,7 @@ typedef struct {
     int baselines_are_shared;   /* the latter */
     int baselines_are_a_sample; /* drawn at random: their spread belongs into the error map */
     const int64_t *targets;     /* (N, T) */
+    const ig_regions *regions;  /* (N), or NULL: none */
     ig_nodes nodes;
     const ig_adaptive *adaptive; /* NULL: the nodes are those given; else they are not looked at */
     size_t batch_size;           /* points evaluated together */
@@ -47,12 +49,16 @@ typedef struct {
     /* Standard deviations, or both NULL; they need an error estimate. */
     float *error_map;       /* (N, T, H, W, C), of each attribution */
     float *pixel_error_map; /* (N, T, H, W), of their mean over the channels */
+    /* Of each image with R regions (T, R), one image after the other; or NULL without regions. */
+    double *region_sums;      /* their attributions: sums over pixels and channels */
+    float *region_deviations; /* their standard deviations; NULL without an error estimate */
     /* Each (N, T). Errors are relative to the norm of the attributions. */
     double *scores;
     double *baseline_scores;  /* mean over the baselines */
     double *sums;             /* of the attributions, before they are rounded to float32 */
     double *quadrature_error; /* NaN without half weights */
     double *baseline_error;   /* NaN with one baseline */
+    double *region_error;     /* of the regions' attributions; or NULL without regions */
     /* Where adaptive: the nodes of an image's paths, one path after the other (N, max_evaluations),
      * and how many each path has (N, M). */
     double *alphas;

@@ -69,8 +69,8 @@ static ig_status open_next_path(const ig_work *w, ig_job *job, ig_error *error)
 {
     const ig_status status = w->store->open(
         w->paths, ig_image_of(w, job->image), ig_baseline_of(w, job->image, job->opened),
-        w->request->targets + job->image * w->request->target_count, w->retain,
-        &job->paths[job->opened], error);
+        w->request->targets + job->image * w->request->target_count, ig_regions_of(w, job->image),
+        w->retain, &job->paths[job->opened], error);
     job->opened += status == IG_OK;
     return status;
 }

@@ -13,6 +13,9 @@
 typedef struct {
     ig_expectation expected; /* over the paths: what T - T_half says of the error */
     ig_path_totals sums;     /* each for all targets, one after the other; owned */
+    /* (T, most_regions) each, owned; NULL where not wanted. */
+    double *region_variance; /* jump variance of the regions' attributions */
+    double *region_square;   /* their squares, of each baseline */
 } ig_totals;
 
 /* The nodes of a path that is complete. */

@@ -25,7 +25,9 @@ static ig_status create_paths(ig_work *w, const ig_backend *backend, ig_model *m
         .target_count = w->request->target_count,
         .output = w->request->output,
         .with_half = w->has_estimate,
-        .with_jumps = w->result->error_map != NULL,
+        .with_jumps = w->with_jumps,
+        .with_region_jumps = w->result->region_deviations != NULL,
+        .by_region = w->request->adaptive && w->request->adaptive->by_region,
         .with_gradient = w->result->gradients != NULL,
     };
     if (backend->paths) {
@@ -36,6 +38,23 @@ static ig_status create_paths(ig_work *w, const ig_backend *backend, ig_model *m
     return ig_host_paths_create(backend, model, &config, &w->paths, error);
 }
 
+/* 0 when memory is short. */
+static int count_regions(ig_work *w)
+{
+    if (!w->request->regions)
+        return 1;
+    w->region_starts = malloc(w->request->image_count * sizeof *w->region_starts);
+    if (!w->region_starts)
+        return 0;
+    for (size_t i = 0, start = 0; i < w->request->image_count; i++) {
+        const size_t count = w->request->regions[i].count;
+        w->region_starts[i] = start;
+        w->most_regions = count > w->most_regions ? count : w->most_regions;
+        start += count;
+    }
+    return 1;
+}
+
 static int allocate_scratch(ig_work *w)
 {
     const ig_request *request = w->request;
@@ -43,11 +62,17 @@ static int allocate_scratch(ig_work *w)
     int enough = (w->sums.sum = malloc(count * sizeof(double))) != NULL;
     if (w->has_estimate)
         enough &= (w->sums.half = malloc(count * sizeof(double))) != NULL;
-    if (w->result->error_map) {
+    if (w->with_jumps) {
         const size_t pixels = w->pixels * request->target_count;
         enough &= (w->sums.jumps = malloc(count * sizeof(double))) != NULL;
         enough &= (w->sums.pixel_jumps = malloc(pixels * sizeof(double))) != NULL;
         enough &= (w->pixel_means = malloc(w->pixels * sizeof(double))) != NULL;
+    }
+    if (w->most_regions)
+        enough &= (w->region_sums = malloc(2 * w->most_regions * sizeof(double))) != NULL;
+    if (w->result->region_deviations) {
+        const size_t regions = w->most_regions * request->target_count;
+        enough &= (w->sums.region_jumps = malloc(regions * sizeof(double))) != NULL;
     }
     if (request->adaptive) {
         enough &= (w->norms = malloc(request->target_count * sizeof *w->norms)) != NULL;
@@ -67,9 +92,10 @@ ig_status ig_work_set_up(ig_work *work, const ig_backend *backend, ig_model *mod
         .result = result,
         .size = ig_shape_size(request->shape),
         .pixels = request->shape.height * request->shape.width,
+        .with_jumps = result->error_map || result->region_deviations,
         .has_estimate = request->adaptive || request->nodes.half_weights,
     };
-    if (!allocate_scratch(work))
+    if (!count_regions(work) || !allocate_scratch(work))
         return ig_fail(error, IG_NO_MEMORY, "out of memory for the sums of an image");
     if (!request->adaptive)
         ig_sum_weights(&request->nodes, work->weights);
@@ -87,7 +113,10 @@ void ig_work_tear_down(ig_work *work)
     free(work->sums.half);
     free(work->sums.jumps);
     free(work->sums.pixel_jumps);
+    free(work->sums.region_jumps);
     free(work->pixel_means);
+    free(work->region_sums);
+    free(work->region_starts);
     free(work->norms);
     free(work->path_weights);
 }

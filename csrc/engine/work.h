@@ -16,14 +16,18 @@ typedef struct {
     ig_result *result;
     const ig_path_store *store;
     ig_paths *paths;
-    size_t size, pixels; /* values and pixels of a picture */
-    int has_estimate;    /* there is a T_half */
+    size_t size, pixels;   /* values and pixels of a picture */
+    size_t most_regions;   /* that a picture has */
+    size_t *region_starts; /* (N), regions of the images before */
+    int with_jumps;        /* errors are told apart by pixel, channel or region */
+    int has_estimate;      /* there is a T_half */
     int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
     ig_weights *weights; /* of the given nodes */
     /* Scratch. */
     double *jump_norms;              /* of a path on the given nodes */
     ig_sums sums;                    /* of a path */
     double *pixel_means;             /* a value for every pixel */
+    double *region_sums;             /* twice a value for every region */
     ig_norms *norms;                 /* (T) */
     const ig_weights **path_weights; /* (M) */
 } ig_work;
@@ -35,6 +39,11 @@ void ig_work_tear_down(ig_work *work);
 static inline const float *ig_image_of(const ig_work *work, size_t image)
 {
     return work->request->images + image * work->size;
+}
+
+static inline ig_regions ig_regions_of(const ig_work *work, size_t image)
+{
+    return work->request->regions ? work->request->regions[image] : (ig_regions){NULL, 0};
 }
 
 static inline const float *ig_baseline_of(const ig_work *work, size_t image, size_t baseline)

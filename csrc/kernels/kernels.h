@@ -90,6 +90,27 @@ double ig_path_sum(const double *values, size_t count);
 /* 1 if every value is finite, else 0 and *ret_index is the first that is not. */
 int ig_all_finite(const float *values, size_t count, size_t *ret_index);
 
+/* regions.c: sums over the regions of a picture ---------------------------------------------- */
+
+/* `labels` (pixels) are the region of each pixel, 0 .. regions - 1; every ret_* is (regions). */
+
+/* The sum of the values (pixels, channels) of each region. */
+void ig_region_sums(const double *values, const int32_t *labels, size_t pixels, size_t channels,
+                    size_t regions, double *ret_sums);
+
+/* The sum of (image - baseline) * sum. */
+void ig_region_path_sums(const float *image, const float *baseline, const double *sum,
+                         const int32_t *labels, size_t pixels, size_t channels, size_t regions,
+                         double *ret_sums);
+
+/* The sum of (gradient - previous) * (image - baseline): the jump of a region's attribution. */
+void ig_region_jumps(const float *gradient, const float *previous, const float *image,
+                     const float *baseline, const int32_t *labels, size_t pixels, size_t channels,
+                     size_t regions, double *ret_jumps);
+
+/* squares[r] += weight * values[r]^2. */
+void ig_region_add_squares(const double *values, double weight, size_t regions, double *squares);
+
 /* tone.c: from attributions to a map of 0..1 -------------------------------------------------- */
 
 /* Maps are double from here on: the seed's results are float64, and a threshold is one of the

@@ -30,7 +30,7 @@ struct Node {
 
 // As ig_sums, in double on the device; undefined where not wanted.
 struct Sums {
-    Tensor sum, half, jumps, pixel_jumps;
+    Tensor sum, half, jumps, pixel_jumps, region_jumps;
 };
 
 struct Path {
@@ -38,6 +38,8 @@ struct Path {
     const int64_t *targets = nullptr; // borrowed from open to close
     Tensor image, baseline;           // (H, W, C) float32, shared with other paths
     Tensor distance;                  // image - baseline in double
+    Tensor labels;                    // (H * W) int64, shared; undefined without regions
+    int64_t regions = 0;
     // Streamed: the sums so far, the last gradient where jumps are wanted, and that of alpha 1.
     Sums sums;
     Tensor previous, end;
@@ -52,6 +54,7 @@ struct ig_paths {
     ig_paths_config config;
     // Pictures of open paths on the device, by where they are on the host.
     std::unordered_map<const float *, Tensor> pictures;
+    std::unordered_map<const int32_t *, Tensor> labels;
     std::vector<Path> paths;
 };
 
@@ -88,13 +91,34 @@ Tensor find_picture(ig_paths &paths, const float *pixels)
     return picture;
 }
 
-void forget_pictures(ig_paths &paths)
+// The same for the labels of its pixels.
+Tensor find_labels(ig_paths &paths, const int32_t *values)
 {
-    for (auto each = paths.pictures.begin(); each != paths.pictures.end();)
-        each = each->second.use_count() <= 1 ? paths.pictures.erase(each) : std::next(each);
+    auto &labels = paths.labels[values];
+    const auto sizes = picture_sizes(paths);
+    if (!labels.defined())
+        labels = at::from_blob(const_cast<int32_t *>(values), {sizes[0] * sizes[1]}, at::kInt)
+                     .to(paths.model->device, at::kLong);
+    return labels;
 }
 
-Sums zero_sums(const ig_paths &paths, bool half, bool jumps)
+template <typename Kept>
+void forget_unused(Kept &kept)
+{
+    for (auto each = kept.begin(); each != kept.end();)
+        each = each->second.use_count() <= 1 ? kept.erase(each) : std::next(each);
+}
+
+// The sums over regions of values (..., H, W, C), as (..., regions).
+Tensor pool(const Path &path, const Tensor &values)
+{
+    const auto pixels = values.sum(-1).flatten(-2);
+    auto sizes = pixels.sizes().vec();
+    sizes.back() = path.regions;
+    return at::zeros(sizes, pixels.options()).index_add_(-1, path.labels, pixels);
+}
+
+Sums zero_sums(const ig_paths &paths, const Path *path, bool half, bool jumps)
 {
     const auto options = on_device(paths, at::kDouble);
     auto sizes = picture_sizes(paths);
@@ -107,6 +131,8 @@ Sums zero_sums(const ig_paths &paths, bool half, bool jumps)
         sums.jumps = at::zeros(sizes, options);
         sizes.pop_back();
         sums.pixel_jumps = at::zeros(sizes, options);
+        if (path && paths.config.with_region_jumps)
+            sums.region_jumps = at::zeros({sizes[0], path->regions}, options);
     }
     return sums;
 }
@@ -115,13 +141,14 @@ ig_status create(ig_model *model, const ig_paths_config *config, ig_paths **ret_
                  ig_error *error) noexcept
 {
     return guarded(error, [&] {
-        *ret_paths = new ig_paths{model, *config, {}, {}};
+        *ret_paths = new ig_paths{model, *config, {}, {}, {}};
         return IG_OK;
     });
 }
 
 ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
-                    const int64_t *targets, int retain, size_t *ret_path, ig_error *error) noexcept
+                    const int64_t *targets, ig_regions regions, int retain, size_t *ret_path,
+                    ig_error *error) noexcept
 {
     return guarded(error, [&] {
         Path path;
@@ -131,9 +158,12 @@ ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
         path.image = find_picture(*paths, image);
         path.baseline = find_picture(*paths, baseline);
         path.distance = path.image.to(at::kDouble).sub_(path.baseline);
+        path.regions = static_cast<int64_t>(regions.count);
+        if (regions.count)
+            path.labels = find_labels(*paths, regions.labels);
         if (!retain)
-            path.sums =
-                zero_sums(*paths, paths->config.with_half != 0, paths->config.with_jumps != 0);
+            path.sums = zero_sums(*paths, &path, paths->config.with_half != 0,
+                                  paths->config.with_jumps != 0);
         auto &slots = paths->paths;
         auto slot = std::find_if(slots.begin(), slots.end(),
                                  [](const Path &each) { return !each.is_open; });
@@ -148,7 +178,8 @@ ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
 void close_path(ig_paths *paths, size_t index) noexcept
 {
     paths->paths[index] = Path();
-    forget_pictures(*paths);
+    forget_unused(paths->pictures);
+    forget_unused(paths->labels);
 }
 
 void destroy(ig_paths *paths) noexcept
@@ -218,10 +249,13 @@ void add_gradient(const Path &path, const Tensor &gradient, const Tensor &previo
                   ig_weights weights, const Sums &sums)
 {
     const auto precise = gradient.to(at::kDouble);
-    Tensor jump, pixel_jump;
+    Tensor jump, pixel_jump, region_jump;
     if (sums.jumps.defined() && previous.defined()) {
         jump = precise.sub(previous);
-        pixel_jump = jump.mul(path.distance).mean(-1);
+        const auto moved = jump.mul(path.distance);
+        pixel_jump = moved.mean(-1);
+        if (sums.region_jumps.defined())
+            region_jump = pool(path, moved);
     }
     // All is in double here, so that nothing below needs memory.
     sums.sum.add_(precise, weights.weight);
@@ -231,6 +265,8 @@ void add_gradient(const Path &path, const Tensor &gradient, const Tensor &previo
         sums.jumps.addcmul_(jump, jump, weights.jump_weight);
         sums.pixel_jumps.addcmul_(pixel_jump, pixel_jump, weights.jump_weight);
     }
+    if (region_jump.defined())
+        sums.region_jumps.addcmul_(region_jump, region_jump, weights.jump_weight);
 }
 
 void stream_gradient(const ig_paths &paths, Path &path, const ig_point &point,
@@ -307,7 +343,7 @@ ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, double *re
 Sums sum_nodes(const ig_paths &paths, const Path &path, const ig_weights *weights, bool half,
                bool jumps)
 {
-    auto sums = zero_sums(paths, half, jumps);
+    auto sums = zero_sums(paths, &path, half, jumps);
     Tensor previous;
     for (size_t k = 0; k < path.nodes.size(); k++) {
         const auto &gradient = path.nodes[k].gradient;
@@ -318,7 +354,7 @@ Sums sum_nodes(const ig_paths &paths, const Path &path, const ig_weights *weight
 }
 
 // Only jumps beside nodes that are new since the last call are computed, and fetched together.
-void find_jumps(Path &path)
+void find_jumps(Path &path, bool by_region)
 {
     std::vector<Node *> found;
     std::vector<Tensor> squares;
@@ -326,8 +362,9 @@ void find_jumps(Path &path)
         Node &node = path.nodes[k];
         if (node.jump != UNKNOWN)
             continue;
-        const auto jump = path.nodes[k + 1].gradient.to(at::kDouble).sub_(node.gradient);
-        squares.push_back(jump.mul_(path.distance).square_().sum());
+        auto jump = path.nodes[k + 1].gradient.to(at::kDouble).sub_(node.gradient);
+        jump.mul_(path.distance);
+        squares.push_back((by_region ? pool(path, jump) : jump).square_().sum());
         found.push_back(&node);
     }
     if (found.empty())
@@ -341,7 +378,7 @@ ig_status jump_norms(ig_paths *paths, size_t index, double *ret_norms, ig_error 
 {
     return guarded(error, [&] {
         Path &path = paths->paths[index];
-        find_jumps(path);
+        find_jumps(path, paths->config.by_region != 0);
         for (size_t k = 0; k + 1 < path.nodes.size(); k++)
             ret_norms[k] = path.nodes[k].jump;
         return IG_OK;
@@ -352,18 +389,17 @@ ig_status assess(ig_paths *paths, const size_t *members, const ig_weights *const
                  ig_norms *ret_norms, ig_error *error) noexcept
 {
     return guarded(error, [&] {
-        const auto totals = zero_sums(*paths, true, false); // sum: T; half: T_half
+        const auto totals = zero_sums(*paths, nullptr, true, false); // sum: T; half: T_half
         for (size_t k = 0; k < n; k++) {
             const Path &path = paths->paths[members[k]];
             const auto sums = sum_nodes(*paths, path, weights[k], true, false);
             totals.sum.addcmul_(path.distance, sums.sum);
             totals.half.addcmul_(path.distance, sums.half);
         }
-        const auto squares = at::stack({totals.sum, totals.sum.sub(totals.half)})
-                                 .square_()
-                                 .flatten(2)
-                                 .sum(2)
-                                 .to(at::kCPU); // (2, T)
+        auto both = at::stack({totals.sum, totals.sum.sub(totals.half)}); // (2, T, H, W, C)
+        if (paths->config.by_region)                                      // all are of one image
+            both = pool(paths->paths[members[0]], both);
+        const auto squares = both.square_().flatten(2).sum(2).to(at::kCPU); // (2, T)
         const auto *fetched = squares.data_ptr<double>();
         for (size_t t = 0; t < paths->config.target_count; t++)
             ret_norms[t] = {fetched[t], fetched[paths->config.target_count + t]};
@@ -390,6 +426,7 @@ ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weights, ig
         fetch(sums.half, ret_sums.half);
         fetch(sums.jumps, ret_sums.jumps);
         fetch(sums.pixel_jumps, ret_sums.pixel_jumps);
+        fetch(sums.region_jumps, ret_sums.region_jumps);
         fetch(path.retain ? path.nodes.back().gradient : path.end, ret_sums.gradient);
         return IG_OK;
     });

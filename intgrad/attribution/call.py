@@ -18,6 +18,7 @@ from .doubts import doubt, find_unattributable
 from .info import Infos, make_infos
 from .options import Options, complete, takes_options
 from .plan import Plan
+from .regions import Segments, make_segments
 from .remarks import Remarks
 
 if TYPE_CHECKING:
@@ -160,14 +161,15 @@ def _attribute(
     batch, single = model._to_batch(images, stacklevel=caller_level() + 2)
     seed = check_seed(options["seed"])
     baselines = make_baselines(options["baseline"], batch, seed, remarks)
+    segments = make_segments(options["segments"], batch)
     indices, many = model._resolve_targets(targets, batch)
     with ProgressBar(options["progress"], "gradient") as bar:
-        result = compute(model, batch, baselines, indices, plan, bar.update, remarks)
+        result = compute(model, batch, baselines, indices, segments, plan, bar.update, remarks)
     attributions = squeeze(result["attributions"], single, many)
     if not return_info:
         return attributions
     seconds = time.perf_counter() - started
-    infos: list[Any] = make_infos(model, result, indices, baselines, plan, seconds)
+    infos: list[Any] = make_infos(model, result, indices, baselines, segments, plan, seconds)
     if not many:
         infos = [row[0] for row in infos]
     return attributions, infos[0] if single else infos
@@ -183,6 +185,7 @@ def compute(
     batch: Float32Array,
     baselines: Baselines,
     indices: Targets,
+    segments: Segments | None,
     plan: Plan,
     update: Update | None,
     remarks: Remarks,
@@ -197,12 +200,15 @@ def compute(
     options = plan.core_options(count, indices.shape[1] * batch[0].nbytes)
     options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
     options["sample"] = baselines.is_sample
-    result = integrate(model, batch, baselines.pixels, indices, options, update, first_image)
+    result = integrate(
+        model, batch, baselines.pixels, indices, segments, options, update, first_image
+    )
     result["unattributable"] = find_unattributable(batch, baselines, remarks, first_image)
     unknown = doubt(result, batch, baselines.pixels, plan.output, remarks, first_image)
     if plan.tolerance is not None:
         evaluations = result["node_counts"].sum(axis=1)
-        errors = np.where(unknown, 0, result["quadrature_error"])  # of those all was said
+        name = "region_error" if plan.tolerance_of == "regions" else "quadrature_error"
+        errors = np.where(unknown, 0, result[name])  # of those all was said
         shortfall = plan.shortfall(errors, evaluations, first_image)
         if shortfall:
             remarks.make("tolerance", shortfall)

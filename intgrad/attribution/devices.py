@@ -13,6 +13,7 @@ from .. import _core
 from ..images.arrays import Float32Array
 from ..models.model import Model
 from ..models.targets import Targets
+from .regions import Segments
 
 Update = Callable[[int, int], None]
 """What is told of progress, with (done, total); total is 0 where nobody knows it."""
@@ -23,6 +24,7 @@ def integrate(
     images: Float32Array,
     baselines: Float32Array,
     targets: Targets,
+    segments: Segments | None,
     options: dict[str, Any],
     update: Update | None,
     first_image: int,
@@ -42,6 +44,7 @@ def integrate(
             first_image=first_image,
             progress=update,
             **options,
+            **(segments.core_options() if segments else {}),
         )
     shares = np.array_split(np.arange(len(images)), len(handles))
     watch = _Watch(len(handles), update)
@@ -56,6 +59,7 @@ def integrate(
             first_image=first_image + share.start,
             progress=watch.follow(number),
             **options,
+            **(segments[share].core_options() if segments else {}),
         )
 
     return _join(watch, run, len(handles))

@@ -89,8 +89,10 @@ def doubt(
             )
             remarks.make(kind, filled)
     unknown: Cells = lost | (idle & ~alike)
-    for name in ("quadrature_error", "baseline_error"):
-        result[name][unknown & ~np.isinf(result[name])] = math.nan
+    for name in ("quadrature_error", "baseline_error", "region_error"):
+        errors = result[name]
+        if errors is not None:
+            errors[unknown & ~np.isinf(errors)] = math.nan
     return unknown
 
 

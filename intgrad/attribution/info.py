@@ -18,6 +18,7 @@ from ..models.targets import Targets
 from .baselines import Baselines
 from .doubts import NOTABLE
 from .plan import Plan, Rule, has_error_bars
+from .regions import Regions, Segments
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +58,8 @@ class AttributionInfo:
     gradient : numpy.ndarray or None
         The plain gradient at the image, in the attributions' shape, score units per pixel value;
         with `gradient=True`.
+    regions : Regions or None
+        What the regions made of the score, with `segments`: `print(info.regions)`.
     unattributable : float
         The share of the image's pixels that equal the baseline (all baselines; within 2 of 255)
         and can get nothing, whatever they show: dark ones from black.
@@ -92,6 +95,7 @@ class AttributionInfo:
     error_map: Float32Array | None
     pixel_error_map: Float32Array | None
     gradient: Float32Array | None
+    regions: Regions | None
     unattributable: float
     evaluations: int
     alphas: npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], ...]
@@ -207,6 +211,7 @@ class AttributionInfo:
             [path.tolist() for path in alphas] if isinstance(alphas, tuple) else alphas.tolist()
         )
         fields["versions"] = dict(self.versions)
+        fields["regions"] = None if self.regions is None else self.regions.to_dict()
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in fields.items()
@@ -221,6 +226,7 @@ def make_infos(
     result: dict[str, Any],
     targets: Targets,
     baselines: Baselines,
+    segments: Segments | None,
     plan: Plan,
     seconds: float,
 ) -> list[list[AttributionInfo]]:
@@ -246,6 +252,9 @@ def make_infos(
                 label=_label(model, int(target)),
                 unattributable=float(result["unattributable"][i]),
                 **_numbers(result, (i, t), baselines.is_sample),
+                regions=None
+                if segments is None
+                else segments.read(result, i, t, baselines.is_sample),
                 **nodes[i],
                 **common,
             )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, TypeVar
 
 from ..models.model import Output
-from .plan import Rule
+from .plan import Rule, Whose
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -56,6 +56,13 @@ class Options(TypedDict, total=False):
     gradient : bool
         Add the plain gradient at the image to the info: it is the path's last node and costs
         nothing. Needs `return_info=True`, and a rule with a node there.
+    segments : int, array_like or callable, optional
+        Regions, whose attributions `info.regions` then holds, with their deviations where the rule
+        has an estimate: the side of square patches (those of a vision transformer); a label map
+        (H, W), or one for each image (N, H, W); or a function from an image to its label map, such
+        as `skimage.segmentation.slic`. Needs `return_info=True`, and costs nothing.
+    tolerance_of : {"pixels", "regions"}
+        Whose error `tolerance` is. That of regions, in which signs cancel, takes more gradients.
     """
 
     baseline: Any
@@ -69,6 +76,8 @@ class Options(TypedDict, total=False):
     progress: bool
     error_map: bool
     gradient: bool
+    segments: Any
+    tolerance_of: Whose
 
 
 DEFAULTS: Options = {
@@ -83,6 +92,8 @@ DEFAULTS: Options = {
     "progress": False,
     "error_map": False,
     "gradient": False,
+    "segments": None,
+    "tolerance_of": "pixels",
 }
 
 

@@ -13,6 +13,7 @@ from .. import _core
 from ..models.model import Model, Output, check_int
 
 Rule = Literal["trapezoid", "midpoint", "left", "right", "gauss-legendre"]
+Whose = Literal["pixels", "regions"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 MAX_STEPS = 100_000
 MAX_GAUSS_STEPS = 10_000
@@ -40,6 +41,7 @@ class Plan:
     batch_size: int | None
     error_map: bool
     gradient: bool
+    tolerance_of: Whose
 
     @classmethod
     def check(cls, model: Any, options: Mapping[str, Any], *, return_info: bool) -> Plan:
@@ -62,7 +64,21 @@ class Plan:
         chosen["output"] = model.resolve_output(chosen["output"])
         plan = cls(**chosen)
         plan._check_rule(return_info)
+        plan._check_regions(options["segments"] is not None, return_info)
         return plan
+
+    def _check_regions(self, are_wanted: bool, return_info: bool) -> None:
+        if are_wanted and not return_info:
+            raise ValueError("segments= is for info.regions: it needs return_info=True")
+        if self.tolerance_of not in get_args(Whose):
+            raise ValueError(
+                f"tolerance_of must be one of {', '.join(get_args(Whose))}, got"
+                f" {self.tolerance_of!r}"
+            )
+        if self.tolerance_of == "regions":
+            for name, value in (("tolerance", self.tolerance), ("segments", are_wanted or None)):
+                if value is None:
+                    raise ValueError(f"tolerance_of='regions' needs {name}=, and it is None")
 
     def _check_rule(self, return_info: bool) -> None:
         if self.rule not in RULES:
@@ -114,6 +130,7 @@ class Plan:
             options["tolerance"] = self.tolerance
             options["max_evaluations"] = self._cap(most, baselines)
             options["most_retained"] = most
+            options["by_region"] = self.tolerance_of == "regions"
         return options
 
     def _cap(self, most_retained: int, baselines: int) -> int:

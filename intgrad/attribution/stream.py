@@ -24,6 +24,7 @@ from .info import make_infos
 from .items import check_many, check_one
 from .options import Options, complete, takes_options
 from .plan import Plan
+from .regions import make_segments
 from .remarks import Remarks
 
 if TYPE_CHECKING:
@@ -88,9 +89,8 @@ def iter_integrated_gradients(
         if count not in (None, len(targets)):
             raise ValueError(f"targets must be one for each of {count} images, got {len(targets)}")
     seed = check_seed(chosen["seed"])
-    stream = _Stream(
-        model, plan, chosen["baseline"], secrets.randbits(32) if seed is None else seed
-    )
+    seed = secrets.randbits(32) if seed is None else seed
+    stream = _Stream(model, plan, chosen["baseline"], chosen["segments"], seed)
     return _iterate(stream, images, targets, chosen["progress"])
 
 
@@ -137,6 +137,7 @@ class _Stream:
     model: Model
     plan: Plan
     baseline: Any
+    segments: Any
     seed: int
     remarks: Remarks = field(default_factory=lambda: Remarks("; not said again of later images"))
 
@@ -203,13 +204,22 @@ class _Stream:
 
         batch = np.concatenate(chunk.images)
         baselines = make_baselines(self.baseline, batch, self.seed, self.remarks, each=False)
+        segments = make_segments(self.segments, batch, each=False)
         targets = None if chunk.targets[0] is None else chunk.targets
         indices, many = self.model._resolve_targets(targets, batch, chunk.first)
         result = compute(
-            self.model, batch, baselines, indices, self.plan, update, self.remarks, chunk.first
+            self.model,
+            batch,
+            baselines,
+            indices,
+            segments,
+            self.plan,
+            update,
+            self.remarks,
+            chunk.first,
         )
         seconds = (time.perf_counter() - started) / len(batch)
-        infos = make_infos(self.model, result, indices, baselines, self.plan, seconds)
+        infos = make_infos(self.model, result, indices, baselines, segments, self.plan, seconds)
         attributions = squeeze(result["attributions"], False, many)
         return zip(attributions, infos if many else [row[0] for row in infos], strict=True)
 

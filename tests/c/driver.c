@@ -54,11 +54,19 @@ static void check_assessment(ig_paths *paths, size_t path, const ig_weights *all
 static void test_retained_path(void)
 {
     ig_model model = {.largest_batch = 100, .calls_left = -1};
-    const ig_paths_config config = {shape, 2, IG_LOGIT, 1, 1, 1};
+    const ig_paths_config config = {.shape = shape,
+                                    .target_count = 2,
+                                    .output = IG_LOGIT,
+                                    .with_half = 1,
+                                    .with_jumps = 1,
+                                    .with_region_jumps = 1,
+                                    .with_gradient = 1};
+    static const int32_t labels[4] = {0, 1, 1, 0};
+    const ig_regions regions = {labels, 2};
     const double alphas[5] = {0.0, 0.125, 0.25, 0.5, 1.0};
     const size_t order[5] = {0, 4, 3, 1, 2};
     double weights[5], half[5], values[10], norms[4];
-    double sums[2][3][8], pixel_jumps[2][8];
+    double sums[2][3][8], pixel_jumps[2][8], region_jumps[2][4];
     float gradients[2][8];
     ig_weights all[5];
     ig_point points[5];
@@ -72,15 +80,16 @@ static void test_retained_path(void)
     CHECK(ig_host_paths_create(&cubic, &model, &config, &paths, &error) == IG_OK);
     for (int retain = 0; retain < 2; retain++) {
         const ig_path_store *store = &ig_host_paths;
-        CHECK(store->open(paths, images, baselines, targets, retain, &path, &error) == IG_OK);
+        CHECK(store->open(paths, images, baselines, targets, regions, retain, &path, &error) ==
+              IG_OK);
         for (size_t k = 0; k < 5; k++) {
             const size_t node = retain ? order[k] : k;
             points[k] = (ig_point){path, alphas[node], all[node]};
         }
         CHECK(store->evaluate(paths, points, 2, values, &done, &point, &error) == IG_OK);
         CHECK(store->evaluate(paths, points + 2, 3, values + 4, &done, &point, &error) == IG_OK);
-        const ig_sums ret = {sums[retain][0], sums[retain][1], sums[retain][2], pixel_jumps[retain],
-                             gradients[retain]};
+        const ig_sums ret = {sums[retain][0],     sums[retain][1],      sums[retain][2],
+                             pixel_jumps[retain], region_jumps[retain], gradients[retain]};
         CHECK(store->read(paths, path, retain ? all : NULL, ret, &error) == IG_OK);
         for (size_t k = 0; k < 8; k++)
             CHECK(close_to(gradients[retain][k],
@@ -99,6 +108,7 @@ static void test_retained_path(void)
         CHECK(close_to(pixel_jumps[0][k], d * d * sums[0][2][k]));
     }
     for (size_t k = 0; k < 4; k++) {
+        CHECK(region_jumps[0][k] > 0.0 && close_to(region_jumps[0][k], region_jumps[1][k]));
         double square = 0.0;
         for (size_t i = 0; i < 8; i++) {
             const double scale = (double)(targets[i / 4] + 1);

@@ -109,12 +109,13 @@ int main(void)
                                 .steps = 4,
                                 .error_map = 1,
                                 .gradient = 1,
+                                .regions = 4,
                                 .batch_size = 4,
                                 .seed = 1};
     problem_size midpoint = fixed, adaptive = fixed;
     midpoint.rule = IG_MIDPOINT;
     midpoint.error_map = midpoint.gradient = 0;
-    adaptive.adaptive = 1;
+    adaptive.adaptive = adaptive.by_region = 1;
     adaptive.tolerance = 1e-3;
     adaptive.max_evaluations = 60;
     adaptive.most_retained = 90;

@@ -38,6 +38,39 @@ static int make_nodes(problem *p)
     return 1;
 }
 
+static size_t region_count(const problem_size *size, size_t image)
+{
+    return size->regions > image ? size->regions - image : 1;
+}
+
+/* Of all images, times their targets. */
+static size_t region_cells(const problem_size *size)
+{
+    size_t count = 0;
+    for (size_t i = 0; size->regions && i < size->images; i++)
+        count += region_count(size, i) * size->targets;
+    return count;
+}
+
+static int make_regions(problem *p)
+{
+    const problem_size *size = &p->size;
+    const size_t pixels = size->shape.height * size->shape.width;
+    if (!size->regions)
+        return 1;
+    ig_regions *regions = calloc(size->images, sizeof *regions);
+    p->request.regions = regions;
+    for (size_t i = 0; regions && i < size->images; i++) {
+        int32_t *labels = malloc(pixels * sizeof *labels);
+        regions[i] = (ig_regions){labels, region_count(size, i)};
+        if (!labels)
+            return 0;
+        for (size_t k = 0; k < pixels; k++)
+            labels[k] = (int32_t)((3 * k + i) % regions[i].count);
+    }
+    return regions != NULL;
+}
+
 static int make_inputs(problem *p)
 {
     const problem_size *size = &p->size;
@@ -51,7 +84,7 @@ static int make_inputs(problem *p)
     p->request.targets = targets;
     for (size_t k = 0; targets && k < cells; k++)
         targets[k] = (int64_t)(k % CUBIC_CLASSES);
-    return p->request.images && p->request.baselines && targets && make_nodes(p);
+    return p->request.images && p->request.baselines && targets && make_nodes(p) && make_regions(p);
 }
 
 static int make_results(problem *p)
@@ -72,6 +105,12 @@ static int make_results(problem *p)
                                 &r->baseline_error};
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
         enough &= (*numbers[k] = calloc(cells, sizeof(double))) != NULL;
+    if (size->regions) {
+        enough &= (r->region_sums = calloc(region_cells(size), sizeof(double))) != NULL;
+        enough &= (r->region_error = calloc(cells, sizeof(double))) != NULL;
+        if (size->adaptive || p->request.nodes.half_weights)
+            enough &= (r->region_deviations = calloc(region_cells(size), sizeof(float))) != NULL;
+    }
     if (size->adaptive) {
         r->alphas = calloc(size->images * size->max_evaluations, sizeof(double));
         r->node_counts = calloc(size->images * size->baselines, sizeof(int64_t));
@@ -86,7 +125,10 @@ problem *problem_create(problem_size size)
     if (!p)
         return NULL;
     p->size = size;
-    p->adaptive = (ig_adaptive){size.tolerance, size.max_evaluations, size.most_retained};
+    p->adaptive = (ig_adaptive){.tolerance = size.tolerance,
+                                .by_region = size.by_region,
+                                .max_evaluations = size.max_evaluations,
+                                .most_retained = size.most_retained};
     p->request = (ig_request){
         .shape = size.shape,
         .output = IG_LOGIT,
@@ -108,6 +150,8 @@ void problem_free(problem *p)
 {
     if (!p)
         return;
+    for (size_t i = 0; p->request.regions && i < p->size.images; i++)
+        free((void *)p->request.regions[i].labels);
     const void *const buffers[] = {
         p->request.images,        p->request.baselines,
         p->request.targets,       p->request.nodes.alphas,
@@ -117,7 +161,9 @@ void problem_free(problem *p)
         p->result.scores,         p->result.baseline_scores,
         p->result.sums,           p->result.alphas,
         p->result.node_counts,    p->result.quadrature_error,
-        p->result.baseline_error,
+        p->result.baseline_error, p->request.regions,
+        p->result.region_sums,    p->result.region_deviations,
+        p->result.region_error,
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         free((void *)buffers[k]);
@@ -183,5 +229,9 @@ int problem_equal(const problem *a, const problem *b, double tolerance)
            equal_doubles(r->baseline_scores, s->baseline_scores, cells, tolerance) &&
            equal_doubles(r->sums, s->sums, cells, tolerance) &&
            equal_doubles(r->quadrature_error, s->quadrature_error, cells, tolerance) &&
-           equal_doubles(r->baseline_error, s->baseline_error, cells, tolerance);
+           equal_doubles(r->baseline_error, s->baseline_error, cells, tolerance) &&
+           equal_doubles(r->region_sums, s->region_sums, region_cells(size), tolerance) &&
+           equal_floats(r->region_deviations, s->region_deviations, region_cells(size),
+                        tolerance) &&
+           equal_doubles(r->region_error, s->region_error, cells, tolerance);
 }

@@ -24,6 +24,8 @@ typedef struct {
     double tolerance;
     size_t max_evaluations, most_retained;
     int error_map, gradient;
+    size_t regions; /* of the first image; one fewer of the next and so on, but at least one */
+    int by_region;
     size_t batch_size;
     size_t batches_left; /* cancelled after as many, if not 0 */
     unsigned seed;

@@ -80,6 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     }
     const uint8_t batches = take_byte(&in);
     size.batches_left = batches >= 192 ? batches - 191u : 0;
+    size.regions = take_size(&in, 0, size.shape.height * size.shape.width);
+    size.by_region = size.adaptive && size.regions && take_byte(&in) & 1;
     problem *found = problem_create(size);
     ig_error error = {IG_OK, ""};
     const ig_status status = problem_solve(found, &model, &error);

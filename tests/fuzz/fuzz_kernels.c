@@ -81,6 +81,44 @@ static void fuzz_path(fuzz_input *in)
     free(attributions);
 }
 
+/* ---- regions.c ----------------------------------------------------------------------------- */
+
+/* What all regions together come to is what the picture does, whatever the labels. */
+static void fuzz_regions(fuzz_input *in)
+{
+    const size_t pixels = take_size(in, 1, 6), channels = take_size(in, 1, 4);
+    const size_t count = pixels * channels, regions = take_size(in, 1, pixels);
+    float *image = take_floats(in, count, PIXEL), *baseline = take_floats(in, count, PIXEL);
+    float *before = take_floats(in, count, GRADIENT), *after = take_floats(in, count, GRADIENT);
+    double *sum = take_doubles(in, count, GRADIENT), *found = allocate(regions, sizeof *found);
+    double *squares = allocate(regions, sizeof *squares);
+    int32_t *labels = allocate(pixels, sizeof *labels);
+    double largest = 0.0, total = 0.0;
+    for (size_t p = 0; p < pixels; p++)
+        labels[p] = (int32_t)(take_byte(in) % regions);
+    for (size_t i = 0; i < count; i++) {
+        largest = fmax(largest, fabs(sum[i]));
+        total += sum[i];
+    }
+    ig_region_sums(sum, labels, pixels, channels, regions, found);
+    FUZZ_REQUIRE(fabs(ig_path_sum(found, regions) - total) <= 1e-12 * (double)count * largest);
+    ig_region_path_sums(image, baseline, sum, labels, pixels, channels, regions, found);
+    FUZZ_REQUIRE(!isnan(ig_path_sum(found, regions)));
+    ig_region_jumps(after, before, image, baseline, labels, pixels, channels, regions, found);
+    memset(squares, 0, regions * sizeof *squares);
+    ig_region_add_squares(found, fabs(take_within(in, 1.0)), regions, squares);
+    for (size_t r = 0; r < regions; r++)
+        FUZZ_REQUIRE(squares[r] >= 0.0);
+    free(image);
+    free(baseline);
+    free(before);
+    free(after);
+    free(sum);
+    free(found);
+    free(squares);
+    free(labels);
+}
+
 /* ---- tone.c -------------------------------------------------------------------------------- */
 
 static void fuzz_checks(fuzz_input *in)
@@ -333,7 +371,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const kernels[])(fuzz_input *) = {
         fuzz_interpolation, fuzz_path,       fuzz_checks,     fuzz_channel_mean, fuzz_thresholds,
-        fuzz_line,          fuzz_morphology, fuzz_components, fuzz_overlay,
+        fuzz_line,          fuzz_morphology, fuzz_components, fuzz_overlay,      fuzz_regions,
     };
     fuzz_input in = {data, size};
     kernels[take_byte(&in) % (sizeof kernels / sizeof *kernels)](&in);

@@ -84,6 +84,11 @@ def assert_same(found, expected, rtol=1e-6):
             a, b = getattr(one, name), getattr(other, name)
             assert (a is None) == (b is None), name
             assert a is None or same(a, b, 10 * rtol), name
+        assert (one.regions is None) == (other.regions is None)
+        if one.regions is not None:
+            assert same(one.regions.attributions, other.regions.attributions, 10 * rtol)
+            assert same(one.regions.deviations, other.regions.deviations, 100 * rtol)
+            np.testing.assert_allclose(one.regions.error, other.regions.error, rtol=100 * rtol)
 
 
 def assert_stores_agree(load, source=GOOD, device="cpu", rtol=1e-6, model_options=None, **options):
@@ -115,6 +120,18 @@ def test_targets_baselines_and_batches(load, baseline, targets, batch_size, devi
         targets=targets,
         batch_size=batch_size,
         error_map=True,
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("targets", [1, [[3, 1], [0, 0], [4, 2]]])
+@pytest.mark.parametrize("options", [{}, {"tolerance": 0.05, "tolerance_of": "regions"}])
+def test_regions(load, options, targets, device):
+    """Images differ in how many they have."""
+    maps = np.random.default_rng(1).integers(0, 5, (3, *SIZE)) * np.array([1, 2, 1])[:, None, None]
+    maps[2] %= 3
+    assert_stores_agree(
+        load, device=device, baseline=STACK, targets=targets, segments=maps, **options
     )
 
 

@@ -19,6 +19,7 @@ RANDOM = np.random.default_rng(1)
 IMAGE = RANDOM.uniform(0, 255, SHAPE).astype(np.float32)
 BASELINES = RANDOM.uniform(0, 255, (2, *SHAPE)).astype(np.float32)
 TARGETS = np.array([3, 1])
+LABELS = (np.arange(SIZE[0] * SIZE[1]) % 7 % 4).astype(np.int32).reshape(SIZE)
 LOGIT = 2
 OK = 0
 
@@ -36,8 +37,14 @@ class Config(Structure):
         ("output", c_int),
         ("with_half", c_int),
         ("with_jumps", c_int),
+        ("with_region_jumps", c_int),
         ("with_gradient", c_int),
+        ("by_region", c_int),
     ]
+
+
+class Regions(Structure):
+    _fields_ = [("labels", POINTER(ctypes.c_int32)), ("count", c_size_t)]
 
 
 class Weights(Structure):
@@ -54,6 +61,7 @@ class Sums(Structure):
         ("half", POINTER(c_double)),
         ("jumps", POINTER(c_double)),
         ("pixel_jumps", POINTER(c_double)),
+        ("region_jumps", POINTER(c_double)),
         ("gradient", POINTER(c_float)),
     ]
 
@@ -75,7 +83,7 @@ class Store(Structure):
         ("create", CFUNCTYPE(c_int, VOID, POINTER(Config), POINTER(VOID), ERROR)),
         (
             "open",
-            CFUNCTYPE(c_int, VOID, FLOATS, FLOATS, POINTER(c_int64), c_int, SIZES, ERROR),
+            CFUNCTYPE(c_int, VOID, FLOATS, FLOATS, POINTER(c_int64), Regions, c_int, SIZES, ERROR),
         ),
         (
             "evaluate",
@@ -113,7 +121,7 @@ class Handle(Structure):
 def unwrap(model):
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = VOID, [ctypes.py_object, ctypes.c_char_p]
-    handle = Handle.from_address(get(model._handle, b"intgrad.model/1"))
+    handle = Handle.from_address(get(model._handle, b"intgrad.model/2"))
     return handle.backend.contents, handle.model
 
 
@@ -124,11 +132,11 @@ def pointer(array, kind=c_double):
 class Paths:
     """A store of paths of TARGETS; every call checks its status."""
 
-    def __init__(self, model):
+    def __init__(self, model, by_region=False):
         backend, handle = unwrap(model)
         self.store, self.error, self.paths = backend.paths.contents, Error(), VOID()
         self.model = model  # must outlive the store
-        config = Config(Shape(*SHAPE), len(TARGETS), LOGIT, 1, 1, 1)
+        config = Config(Shape(*SHAPE), len(TARGETS), LOGIT, 1, 1, 1, 1, by_region)
         self.check(self.store.create(handle, byref(config), byref(self.paths), byref(self.error)))
 
     def check(self, status):
@@ -137,7 +145,10 @@ class Paths:
     def open(self, image, baseline, retain):
         path = c_size_t()
         arrays = (pointer(image, c_float), pointer(baseline, c_float), pointer(TARGETS, c_int64))
-        self.check(self.store.open(self.paths, *arrays, retain, byref(path), byref(self.error)))
+        regions = Regions(pointer(LABELS, ctypes.c_int32), LABELS.max() + 1)
+        self.check(
+            self.store.open(self.paths, *arrays, regions, retain, byref(path), byref(self.error))
+        )
         return path.value
 
     def evaluate(self, path, alphas, weights):
@@ -174,14 +185,18 @@ class Paths:
         return np.array([(each.square, each.difference_square) for each in norms])
 
     def read(self, path, weights, members):
-        shape = (len(TARGETS), *SHAPE)
+        shapes = {
+            "pixel_jumps": (len(TARGETS), *SHAPE[:2]),
+            "region_jumps": (len(TARGETS), LABELS.max() + 1),
+        }
         found = {
-            name: np.full(shape[: 3 if name == "pixel_jumps" else 4], np.nan, dtype)
+            name: np.full(shapes.get(name, (len(TARGETS), *SHAPE)), np.nan, dtype)
             for name, dtype in [
                 ("sum", np.float64),
                 ("half", np.float64),
                 ("jumps", np.float64),
                 ("pixel_jumps", np.float64),
+                ("region_jumps", np.float64),
                 ("gradient", np.float32),
             ]
             if name in members
@@ -207,7 +222,13 @@ def make_weights(alphas):
     return (Weights * len(alphas))(*(tuple(row) for row in draw)), draw
 
 
-def reference(model, baseline, alphas, weights):
+def pool(values):
+    """Return the sums over the regions of values (..., H, W, C)."""
+    pixels = values.sum(-1)
+    return np.stack([pixels[..., k == LABELS].sum(-1) for k in range(LABELS.max() + 1)], -1)
+
+
+def reference(model, baseline, alphas, weights, by_region=False):
     """Return what the sums of a path must be, by NumPy from the model's gradients."""
     distance = IMAGE.astype(np.float64) - baseline
     nodes = (baseline + alphas[:, None, None, None] * distance).astype(np.float32)
@@ -215,13 +236,15 @@ def reference(model, baseline, alphas, weights):
     gradients = gradients.astype(np.float64)  # (nodes, T, H, W, C)
     jumps = np.diff(gradients, axis=0)
     weight, half, jump = weights.T
+    moves = pool(jumps * distance) if by_region else (jumps * distance).reshape(len(jumps), -1)
     return {
         "sum": np.einsum("k,k...->...", weight, gradients),
         "half": np.einsum("k,k...->...", half, gradients),
         "jumps": np.einsum("k,k...->...", jump[1:], jumps**2),
         "pixel_jumps": np.einsum("k,k...->...", jump[1:], (jumps * distance).mean(-1) ** 2),
+        "region_jumps": np.einsum("k,k...->...", jump[1:], pool(jumps * distance) ** 2),
         "gradient": gradients[-1],
-        "norms": np.sqrt(((jumps * distance) ** 2).sum((1, 2, 3, 4))),
+        "norms": np.sqrt((moves**2).reshape(len(jumps), -1).sum(1)),
         "distance": distance,
     }
 
@@ -233,7 +256,7 @@ def assert_equal(found, expected):
 
 
 ALPHAS = np.array([0.0, 0.125, 0.25, 0.3, 0.5, 0.625, 1.0])
-MEMBERS = ["sum", "half", "jumps", "pixel_jumps", "gradient"]
+MEMBERS = ["sum", "half", "jumps", "pixel_jumps", "region_jumps", "gradient"]
 
 
 def test_streamed_path(model):
@@ -248,8 +271,9 @@ def test_streamed_path(model):
     paths.store.destroy(paths.paths)
 
 
-def test_retained_paths(model):
-    paths = Paths(model)
+@pytest.mark.parametrize("by_region", [False, True])
+def test_retained_paths(model, by_region):
+    paths = Paths(model, by_region)
     unused = (Weights * len(ALPHAS))()
     members = [paths.open(IMAGE, baseline, retain=1) for baseline in BASELINES]
     for path, order in zip(members, ([0, 6, 3, 4, 1, 5, 2], [6, 5, 4, 3, 2, 1, 0]), strict=True):
@@ -258,7 +282,7 @@ def test_retained_paths(model):
             paths.evaluate(path, ALPHAS[chunk], unused[: len(chunk)])
             there = ALPHAS[sorted(order[:upto])]
             weights, draw = make_weights(there)
-            expected = reference(model, baseline, there, draw)
+            expected = reference(model, baseline, there, draw, by_region)
             norms = paths.jump_norms(path, upto)
             np.testing.assert_allclose(norms, expected["norms"], rtol=1e-5)
             np.testing.assert_array_equal(paths.jump_norms(path, upto), norms)
@@ -274,7 +298,10 @@ def test_retained_paths(model):
             total = total + expected["distance"] * expected["sum"]
             difference = difference + expected["distance"] * (expected["sum"] - expected["half"])
         norms = paths.assess(members[:count], [weights] * count)
-        sums = np.stack([(total**2).sum((1, 2, 3)), (difference**2).sum((1, 2, 3))], 1)
+        if by_region:
+            total, difference = pool(total), pool(difference)
+        squares = [(part**2).reshape(len(TARGETS), -1).sum(1) for part in (total, difference)]
+        sums = np.stack(squares, 1)
         np.testing.assert_allclose(norms, sums, rtol=1e-5)
     paths.store.destroy(paths.paths)
 

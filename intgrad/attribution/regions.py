@@ -1,0 +1,209 @@
+"""Regions of an image: what each made of the score, and how far that may be off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..images.arrays import Float32Array
+from ..models.model import check_int
+
+Int32Array = npt.NDArray[np.int32]
+LINES = 12
+"""Of a table that is printed."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Regions:
+    """What each region of an image made of the score.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (H, W) int32, the region of each pixel: an index into the arrays below.
+    ids : numpy.ndarray
+        (R,) int64, what `segments` calls the regions.
+    pixels : numpy.ndarray
+        (R,) int64, how many pixels each has.
+    attributions : numpy.ndarray
+        (R,) float64, sums of the attributions over pixels and channels, in units of the score: they
+        add up to its change from the baseline.
+    deviations : numpy.ndarray
+        (R,) float64, their standard deviations; NaN without an estimate of the error.
+    error : float
+        Of these attributions together: the norm of their error over theirs. It is larger than that
+        of the pixels where signs cancel within a region. NaN where it is unknown.
+    """
+
+    labels: Int32Array
+    ids: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
+    attributions: npt.NDArray[np.float64]
+    deviations: npt.NDArray[np.float64]
+    error: float
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        """Say how many there are, and how exact."""
+        return f"<intgrad Regions: {len(self)}, error={self.error:.4g}>"
+
+    def __str__(self) -> str:
+        """Return a table of those that matter most."""
+        lines = [f"{'region':>8} {'pixels':>8} {'attribution':>12} {'sd':>10}"]
+        order = self.order()
+        for k in order[:LINES]:
+            doubt = "" if self.is_certain()[k] else "  within 2 sd of zero"
+            lines.append(
+                f"{self.ids[k]:>8} {self.pixels[k]:>8} {self.attributions[k]:>+12.4g}"
+                f" {self.deviations[k]:>10.2g}{doubt}"
+            )
+        if len(order) > LINES:
+            rest = self.attributions[order[LINES:]].sum()
+            lines.append(f"{len(order) - LINES:>8} others {rest:>+21.4g}")
+        return "\n".join(lines)
+
+    def order(self) -> npt.NDArray[np.intp]:
+        """Return the regions' indices, the largest attribution by magnitude first."""
+        return np.argsort(-np.abs(self.attributions), kind="stable")
+
+    def is_certain(self, k: float = 2.0) -> npt.NDArray[np.bool_]:
+        """Say of each region whether its attribution is more than `k` deviations from zero."""
+        return np.abs(self.attributions) > k * self.deviations
+
+    def to_map(self) -> npt.NDArray[np.float64]:
+        """Return (H, W), for each pixel the attribution of its region."""
+        return self.attributions[self.labels]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return lists that `json.dumps` takes, all but the labels; NaN becomes None."""
+        known = np.isfinite(self.deviations)
+        return {
+            "ids": self.ids.tolist(),
+            "pixels": self.pixels.tolist(),
+            "attributions": self.attributions.tolist(),
+            "deviations": [
+                value if ok else None
+                for value, ok in zip(self.deviations.tolist(), known, strict=True)
+            ],
+            "error": self.error if np.isfinite(self.error) else None,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The regions of a batch of images, as the core takes them."""
+
+    labels: Int32Array  # (N, H, W), of each image 0 .. count - 1
+    counts: npt.NDArray[np.int64]  # (N,)
+    ids: list[npt.NDArray[np.int64]]  # what the user calls them
+
+    def __getitem__(self, share: slice) -> Segments:
+        """Return those of some of the images."""
+        return Segments(self.labels[share], self.counts[share], self.ids[share])
+
+    def core_options(self) -> dict[str, Any]:
+        """Return what `_core.integrate` is to know of them."""
+        return {"labels": self.labels, "region_counts": self.counts}
+
+    def read(self, result: dict[str, Any], image: int, target: int, is_sample: bool) -> Regions:
+        """Return what the core found for an image's regions; `is_sample` of the baselines."""
+        count, targets = int(self.counts[image]), result["scores"].shape[1]
+        start = targets * int(self.counts[:image].sum()) + target * count
+        cells = slice(start, start + count)
+        deviations = np.full(count, np.nan)
+        if result["region_deviations"] is not None:
+            deviations = result["region_deviations"][cells].astype(np.float64)
+        labels = self.labels[image]
+        labels.setflags(write=False)
+        attributions = result["region_sums"][cells].copy()
+        error = float(result["region_error"][image, target])
+        norm = float(np.linalg.norm(attributions))
+        if is_sample and np.isfinite(error) and norm:  # the draws are in the deviations
+            error = float(np.linalg.norm(deviations)) / norm
+        return Regions(
+            labels,
+            self.ids[image],
+            np.bincount(labels.ravel(), minlength=count),
+            attributions,
+            deviations,
+            error,
+        )
+
+
+def make_segments(segments: Any, images: Float32Array, *, each: bool = True) -> Segments | None:
+    """Return the regions of images (N, H, W, C), or None where none are asked for.
+
+    Parameters
+    ----------
+    segments : None, int, array_like or callable
+        The side of square patches; a label map (H, W), or with `each` one for each image
+        (N, H, W); or a function from an image (H, W, C) to its label map.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of them; the text quotes it.
+    """
+    if segments is None:
+        return None
+    shape = images.shape[1:3]
+    if callable(segments):
+        maps = [_check_map(segments(image), shape, "segments(image)") for image in images]
+    elif np.ndim(segments) == 0:
+        maps = [_make_grid(segments, shape)] * len(images)
+    elif np.ndim(segments) == 3 and each:
+        if len(segments) != len(images):
+            raise ValueError(
+                f"segments must be one map for each of {len(images)} images, got {len(segments)}"
+            )
+        maps = [_check_map(one, shape, f"segments[{k}]") for k, one in enumerate(segments)]
+    else:
+        maps = [_check_map(segments, shape, "segments")] * len(images)
+    found = [np.unique(one, return_inverse=True) for one in maps]
+    labels = np.stack([index.reshape(shape).astype(np.int32) for _, index in found])
+    ids = [ids.astype(np.int64) for ids, _ in found]
+    return Segments(labels, np.array([len(each) for each in ids], np.int64), ids)
+
+
+def _make_grid(side: Any, shape: tuple[int, ...]) -> Any:
+    """Return square patches row by row; the last of a row or column may be smaller."""
+    side = check_int(side, "segments")
+    height, width = shape
+    if side == 1 or side >= max(height, width):
+        raise ValueError(
+            f"segments={side} must be the side of patches, more than one pixel and less than the"
+            f" image of {height} x {width}"
+        )
+    rows, columns = np.arange(height) // side, np.arange(width) // side
+    return rows[:, None] * (columns[-1] + 1) + columns
+
+
+def _check_map(labels: Any, shape: tuple[int, ...], name: str) -> Any:
+    """Return a label map, or raise the TypeError or ValueError that says what is wrong."""
+    found = np.asarray(labels)
+    if found.dtype.kind not in "iub":
+        raise TypeError(
+            f"{name} must be a map of whole numbers, the region of each pixel, got"
+            f" {type(labels).__name__} of {found.dtype}"
+        )
+    if found.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {found.shape}")
+    if found.min() < 0:
+        raise ValueError(f"{name} must not hold negative labels, got {found.min()}")
+    if found.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must hold labels up to 2**63 - 1, got {found.max()}")
+    count = len(np.unique(found))
+    if count == 1:
+        raise ValueError(f"{name} must hold several regions, and has one, {found.flat[0]}")
+    if count == found.size:
+        raise ValueError(
+            f"{name} has a region for each of its {count} pixels: their attributions are the map"
+            " itself, and error_map=True has their deviations"
+        )
+    return found
