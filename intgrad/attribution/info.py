@@ -133,6 +133,7 @@ class AttributionInfo:
         lines = [
             f"{self._name()}: {self.output} {self.score:.4g} at the image,"
             f" {self.baseline_score:.4g} on {self._baseline_name()}",
+            *self._explain_regions(),
             f"estimated error: {self._explain_error()}",
             f"completeness gap: {self._explain_delta()}",
         ]
@@ -160,6 +161,8 @@ class AttributionInfo:
             if math.isfinite(self.error)
             else "error of the attributions unknown",
         ]
+        if self.regions is not None and math.isfinite(self.regions.error):
+            parts[-1:] = [f"regions off by about {_percent(self.regions.error)}", parts[-1]]
         if self.unattributable > NOTABLE:
             parts.append(
                 f"{_percent(self.unattributable)} of the pixels equal the baseline and get nothing"
@@ -176,6 +179,15 @@ class AttributionInfo:
         if kind == "uniform x":
             return "a random baseline" if count == "1" else f"the mean of {count} random baselines"
         return "the given baseline" if count == "array" else f"the {self.baseline} baseline"
+
+    def _explain_regions(self) -> list[str]:
+        if self.regions is None or not math.isfinite(self.regions.error):
+            return []
+        certain = int(self.regions.is_certain().sum())
+        return [
+            f"regions: off by about {_percent(self.regions.error)}; {certain} of"
+            f" {len(self.regions)} are told from zero by 2 standard deviations"
+        ]
 
     def _explain_error(self) -> str:
         if not has_error_bars(self.rule, self.steps, self.tolerance):

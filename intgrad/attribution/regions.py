@@ -12,6 +12,8 @@ from ..images.arrays import Float32Array
 from ..models.model import check_int
 
 Int32Array = npt.NDArray[np.int32]
+COARSE = 8
+"""How many patches the longer side of an image has, where nobody says."""
 LINES = 12
 """Of a table that is printed."""
 
@@ -169,6 +171,12 @@ def make_segments(segments: Any, images: Float32Array, *, each: bool = True) -> 
     labels = np.stack([index.reshape(shape).astype(np.int32) for _, index in found])
     ids = [ids.astype(np.int64) for ids, _ in found]
     return Segments(labels, np.array([len(each) for each in ids], np.int64), ids)
+
+
+def cut_coarsely(image: Float32Array) -> Any:
+    """Return patches of an image, as `segments` takes it: an eighth of the longer side each."""
+    shape = image.shape[:2]
+    return _make_grid(max(2, -(-max(shape) // COARSE)), shape)
 
 
 def _make_grid(side: Any, shape: tuple[int, ...]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..attribution.info import AttributionInfo
 from ..attribution.plan import IMAGE_RULES, has_error_bars
+from ..attribution.regions import cut_coarsely
 from ..attribution.stream import iter_integrated_gradients
 from ..images.arrays import Float32Array
 from ..models.model import Model
@@ -81,6 +82,7 @@ class Attributing:
             "output": options.score,
             "batch_size": options.batch_size,
             "seed": options.seed,
+            "segments": cut_coarsely if options.segments is None else options.segments,
             "error_map": has_error_bars(options.rule, options.steps, options.tolerance),
             "gradient": options.rule in IMAGE_RULES,
         }

@@ -13,7 +13,14 @@ from ..pictures.bitmaps import DPI, write_columns
 from ..pictures.colours import NEGATIVE, POSITIVE
 from ..pictures.contents import Column, Key
 from ..pictures.layout import width_for
-from ..pictures.panels import SUBJECTS, Subject, draw_styled, draw_trusted, explain_colours
+from ..pictures.panels import (
+    SUBJECTS,
+    Subject,
+    draw_regions,
+    draw_styled,
+    draw_trusted,
+    explain_colours,
+)
 from ..pictures.styles import mean_of, scale_of, stretch
 from .attributing import Explained
 from .framing import SHOWN
@@ -40,13 +47,14 @@ def draw(explained: Explained, caption: str, path: Path) -> None:
     ]
     columns = [Column("Input", [picture])]
     columns += [draw_styled(subject, STYLE, [picture], POLARITY, COLOURS) for subject in subjects]
+    columns.append(draw_regions([picture], [explained.info.regions], K, COLOURS))
     if error is not None:
         columns.append(draw_trusted(subjects[-1], [stretch(error, shape)], K, COLOURS))
     columns = [
         replace(column, pictures=[framed.surround(each) for each in column.pictures])
         for column in columns
     ]
-    keys = explain_colours(STYLE, POLARITY, COLOURS, None if error is None else K)
+    keys = explain_colours(STYLE, POLARITY, COLOURS, K)
     if not framed.is_whole:
         keys.append(UNSEEN)
     width, height = (pixels / DPI for pixels in SHOWN)

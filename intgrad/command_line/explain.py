@@ -77,6 +77,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: CUDA if there is one)")
     parser.add_argument("--seed", type=int, help="for the baseline 'uniform'")
     parser.add_argument(
+        "--segments",
+        type=int,
+        help="side of the square regions, in pixels of the model (default: an eighth)",
+    )
+    parser.add_argument(
         "--out",
         type=_parse_folder,
         default=Path("explained"),
@@ -175,6 +180,7 @@ def _request(options: argparse.Namespace, target: int | None) -> dict[str, Any]:
         "steps": options.steps if options.tolerance is None else None,
         "tolerance": options.tolerance,
         "seed": options.seed,
+        "segments": options.segments,
         **archives.told(options),
     }
 

@@ -92,6 +92,8 @@ class Writing:
             "attributions": explained.attributions,
             "gradient": explained.gradient,
         }
+        if info.regions is not None:
+            arrays["regions"] = info.regions.labels
         if info.pixel_error_map is not None:
             arrays |= {"error_map": info.error_map, "pixel_error_map": info.pixel_error_map}
         label = self._model._label(info.target)

@@ -164,6 +164,22 @@ def to_structure(structure: Any) -> Array:
     return array
 
 
+def to_regions(regions: Any, shape: tuple[int, ...]) -> list[Any]:
+    """Return the regions of each image of a stack (N, H, W)."""
+    found = list(regions) if isinstance(regions, list | tuple) else [regions]
+    for each in found:
+        if not all(hasattr(each, name) for name in ("labels", "attributions", "deviations")):
+            raise TypeError(
+                "regions must be info.regions, of integrated_gradients(..., segments=...,"
+                f" return_info=True), got {each!r}"
+            )
+        if each.labels.shape != shape[1:]:
+            raise ValueError(f"regions must be of {shape[1:]} pixels, got {each.labels.shape}")
+    if len(found) != shape[0]:
+        raise ValueError(f"regions must be those of {shape[0]} images, got {len(found)}")
+    return found
+
+
 def to_links(structure: Any) -> int:
     """Return the neighbours before a pixel that a (3, 3) structure connects, as the core's bits."""
     array = np.asarray(structure, np.bool_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,32 @@ def draw_trusted(
     ]
     bar = _to_bar(shades[np.newaxis], subject.limit, "both", subject.unit)
     return Column("Too uncertain to call: grey", pictures, bar)
+
+
+def draw_regions(
+    images: Iterable[Picture], regions: Sequence[Any], k: float, colours: tuple[Colour, Colour]
+) -> Column:
+    """Draw what regions made of the score, those hatched that cannot be told from 0.
+
+    `regions` have `labels` (H, W), `attributions` and `deviations` (R,).
+    """
+    limit = max(float(np.abs(each.attributions).max()) for each in regions) or 1.0
+    shades = diverging(*colours)
+    pictures = [
+        styles.regional(
+            image,
+            styles.stretch(each.labels, image.shape[:2]),
+            each.attributions,
+            ~(np.abs(each.attributions) <= k * each.deviations),
+            limit,
+            shades,
+        )
+        for image, each in zip(images, regions, strict=True)
+    ]
+    ramp = np.linspace(-limit, limit, 2 * STEPS + 1)[np.newaxis]
+    grey = np.full((*ramp.shape, 3), 128, np.uint8)
+    bar = styles.blended(grey, styles.OPAQUE * ramp, limit, shades)
+    return Column("Regions", pictures, _to_bar(bar, limit, "both", "score units per region"))
 
 
 def explain_colours(

@@ -13,6 +13,11 @@ STYLES = ("overlay", "heat", "masked", "blended")
 CUT = 99.5
 """Percentile of the magnitudes that is the end of a scale; a few pixels are far beyond it."""
 UNCERTAIN = (160, 160, 160)
+OUTLINE = (80, 80, 80)
+OPAQUE = 0.75
+"""Of a region at the end of the scale: the photograph is still seen below it."""
+HATCHES = 150
+"""How wide the stripes of a hatching are: the longer side over it."""
 
 Map = npt.NDArray[np.floating[Any]]
 Picture = npt.NDArray[np.uint8]
@@ -70,6 +75,27 @@ def trusted(values: Map, deviations: Map, k: float, vmax: float, shades: Shades)
     places = _places(values, vmax)
     places[np.abs(values) <= k * deviations] = len(shades)
     return np.take(np.concatenate([shades, np.array([UNCERTAIN], np.uint8)]), places, axis=0)
+
+
+def regional(
+    image: Picture, labels: npt.NDArray[Any], values: Map, certain: Map, vmax: float, shades: Shades
+) -> Picture:
+    """Colour each region of a grey image by its value, between outlines; hatch uncertain ones.
+
+    `labels` (H, W) are indices into `values` and `certain` (R,), of which the latter is bool.
+    """
+    opacity = (OPAQUE * _strength(values, vmax) * certain)[labels][..., np.newaxis]
+    colours = shades[[0, -1]][(values > 0).astype(int)].astype(np.float32)
+    picture = (1 - opacity) * to_grey(image)[..., np.newaxis] + opacity * colours[labels]
+    height, width = labels.shape
+    stripe = max(2, max(height, width) // HATCHES)
+    hatched = np.add.outer(np.arange(height), np.arange(width)) // stripe % 3 == 0
+    picture[hatched & ~certain[labels]] = UNCERTAIN
+    edges = np.zeros(labels.shape, bool)
+    edges[:-1] |= labels[1:] != labels[:-1]
+    edges[:, :-1] |= labels[:, 1:] != labels[:, :-1]
+    picture[edges] = OUTLINE
+    return np.asarray(picture, np.uint8)
 
 
 def to_grey(image: Picture) -> npt.NDArray[np.float32]:

@@ -28,6 +28,7 @@ from .arguments import (
     to_links,
     to_photographs,
     to_real,
+    to_regions,
     to_rgb_colour,
     to_size,
     to_stack,
@@ -36,7 +37,15 @@ from .arguments import (
 from .colours import NEGATIVE, POSITIVE, Colour
 from .contents import Column, Picture
 from .figures import draw_columns
-from .panels import SUBJECTS, Subject, draw_styled, draw_trusted, explain_colours, to_rgb
+from .panels import (
+    SUBJECTS,
+    Subject,
+    draw_regions,
+    draw_styled,
+    draw_trusted,
+    explain_colours,
+    to_rgb,
+)
 from .recipe import POLARITIES, RANKS, Recipe, paint
 
 Array = npt.NDArray[Any]
@@ -427,6 +436,7 @@ class GradVisualizer:
         style: str = "overlay",
         vmax: float | tuple[float | None, float | None] | None = None,
         error: npt.ArrayLike | None = None,
+        regions: Any = None,
         k: float = 2.0,
         show: bool = True,
         save: str | os.PathLike[str] | None = None,
@@ -465,8 +475,11 @@ class GradVisualizer:
         error : array_like, optional
             (H, W) or (N, H, W), `info.pixel_error_map`: adds a panel in which the pixels whose
             integrated gradient lies within `k` standard deviations of 0 are grey.
+        regions : Regions or list of Regions, optional
+            `info.regions`, for several images one of each: adds a panel with what the regions made
+            of the score, in which those within `k` standard deviations of 0 are hatched.
         k : float
-            See `error`.
+            See `error` and `regions`.
         show : bool
             Call `matplotlib.pyplot.show()`, as the example does.
         save : path, optional
@@ -481,7 +494,7 @@ class GradVisualizer:
         Returns
         -------
         matplotlib.figure.Figure
-            A row of three panels for each image, four with `error`.
+            A row of three panels for each image, and one more each with `error` and `regions`.
 
         Warns
         -----
@@ -514,6 +527,7 @@ class GradVisualizer:
         if error is not None and integrated_gradients is None:
             raise TypeError("error is that of integrated_gradients, and they are None")
         width, height = to_size(figsize)
+        parts = None if regions is None else to_regions(regions, images.shape[:3])
         axes, titles, save = check_axes(axes), check_titles(titles), check_file(save, "save")
         recipe = Recipe.of(
             polarity,
@@ -530,7 +544,8 @@ class GradVisualizer:
         )
         warn_of_range(images, stacklevel=3)
         photographs = to_rgb(images)
-        colours = self._key_colours(exact=style in ("heat", "blended") or error is not None)
+        has_doubts = error is not None or parts is not None
+        colours = self._key_colours(exact=style in ("heat", "blended") or has_doubts)
         columns = [Column("Input", list(photographs))]
         for subject in subjects:
             if style == "overlay":
@@ -540,14 +555,16 @@ class GradVisualizer:
                 columns.append(Column(subject.title, pictures))
             else:
                 columns.append(draw_styled(subject, style, photographs, polarity, colours))
+        k = check_positive(k, "k")
+        if parts is not None:
+            columns.append(draw_regions(photographs, parts, k, colours))
         if error is not None:
             deviations = to_stack(error, "error", 2, images.shape[:3])
-            k = check_positive(k, "k")
             columns.append(draw_trusted(subjects[-1], deviations, k, colours))
         return draw_columns(
             columns if titles is None else _rename(columns, titles),
             figsize=(width, len(images) * height),
-            keys=explain_colours(style, polarity, colours, None if error is None else k),
+            keys=explain_colours(style, polarity, colours, k if has_doubts else None),
             caption=None if caption is None else str(caption),
             axes=axes,
             show=show,

@@ -299,6 +299,76 @@ def test_what_is_of_a_wrong_type_is_said(options, text):
         PAINTER.visualize(**{**arguments, "show": False, **options})
 
 
+QUARTERS = np.arange(HEIGHT)[:, None] // 20 * 2 + np.arange(WIDTH) // 30
+
+
+class Quarters:
+    """What `info.regions` has, of four: up, down, nothing, and hardly down."""
+
+    labels = QUARTERS
+    attributions = np.array([2.0, -1.0, 0.0, -0.1])
+    deviations = np.array([0.1, 0.1, 0.1, 0.1])
+
+
+def test_regions_are_coloured_hatched_and_outlined():
+    image = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
+    certain = np.abs(Quarters.attributions) > 2 * Quarters.deviations
+    shades = diverging((0, 255, 0), (255, 0, 0))
+    picture = styles.regional(image, QUARTERS, Quarters.attributions, certain, 2.0, shades)
+    np.testing.assert_array_equal(picture[:, 29], np.broadcast_to(styles.OUTLINE, (HEIGHT, 3)))
+    np.testing.assert_array_equal(picture[19], np.broadcast_to(styles.OUTLINE, (WIDTH, 3)))
+    inside = [picture[:19, :29], picture[:19, 30:], picture[20:, :29], picture[20:, 30:]]
+    grey = int(styles.to_grey(image)[0, 0])
+    for part, end, strength in zip(inside[:2], shades[[-1, 0]], [1, 0.5], strict=True):
+        opacity = styles.OPAQUE * strength
+        expected = (1 - opacity) * (127 + 50) + opacity * end.astype(float)
+        np.testing.assert_allclose(part, np.broadcast_to(expected, part.shape), atol=1)
+    assert inside[0][0, 0].argmax() == 1  # green
+    assert inside[1][0, 0].argmax() == 0  # red
+    for part in inside[2:]:
+        colours = {tuple(colour) for colour in part.reshape(-1, 3).tolist()}
+        assert colours == {styles.UNCERTAIN, (grey, grey, grey)}
+
+
+def test_regions_have_a_panel_of_their_own():
+    options = {"style": "blended", "polarity": "both", "regions": Quarters, "show": False}
+    figure = PAINTER.visualize(IMAGE, VALUES, VALUES, error=np.ones((HEIGHT, WIDTH)), **options)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles[3:] == ["Regions", "Too uncertain to call: grey"]
+    words = " ".join(text.get_text() for text in figure.texts)
+    assert "score units per region" in words
+    assert "within 2 standard deviations" in words
+    several = PAINTER.visualize(
+        [IMAGE, IMAGE], None, [VALUES, VALUES], **{**options, "regions": [Quarters, Quarters]}
+    )
+    assert len([axes for axes in several.axes if axes.images]) >= 6
+
+
+def test_regions_without_deviations_are_all_coloured():
+    class Unknown(Quarters):
+        deviations = np.full(4, np.nan)
+
+    figure = PAINTER.visualize(IMAGE, None, VALUES, regions=Unknown, show=False)
+    panel = next(axes for axes in figure.axes if axes.get_title() == "Regions")
+    picture = np.asarray(panel.images[0].get_array())
+    assert not (picture == styles.UNCERTAIN).all(axis=-1).any()
+
+
+@pytest.mark.parametrize(
+    ("regions", "kind", "text"),
+    [
+        (QUARTERS, TypeError, "regions must be info.regions"),
+        ([], ValueError, "regions must be those of 1 images, got 0"),
+        ([Quarters] * 2, ValueError, "regions must be those of 1 images, got 2"),
+    ],
+)
+def test_what_are_no_regions(regions, kind, text):
+    with pytest.raises(kind, match=text):
+        PAINTER.visualize(IMAGE, None, VALUES, regions=regions, show=False)
+    with pytest.raises(ValueError, match=r"regions must be of \(39, 60\) pixels, got \(40, 60\)"):
+        PAINTER.visualize(IMAGE[1:], None, VALUES[1:], regions=Quarters, show=False)
+
+
 def test_axes_must_be_as_many_as_panels():
     axes = mpl.figure.Figure().subplots(1, 2)
     with pytest.raises(ValueError, match="axes must be 1 x 3"):

@@ -78,7 +78,14 @@ def test_what_a_result_holds(model, tmp_path):
     )
     (record,) = records(out)
     with np.load(out / "a.npz") as arrays:
-        assert sorted(arrays) == ["attributions", "error_map", "gradient", "pixel_error_map"]
+        maps = ["attributions", "error_map", "gradient", "pixel_error_map"]
+        assert sorted(arrays) == [*maps, "regions"]
+        labels, regions = arrays["regions"], record["regions"]
+        side = -(-max(SIZE) // 8)
+        np.testing.assert_array_equal(np.unique(labels[:side, :side]), [0])
+        sums = [expected[labels == k].sum(dtype=float) for k in range(len(regions["ids"]))]
+        np.testing.assert_allclose(regions["attributions"], sums, rtol=1e-4, atol=1e-6)
+        assert regions["error"] > 0
         np.testing.assert_allclose(arrays["attributions"], expected, rtol=1e-5, atol=1e-9)
         np.testing.assert_allclose(arrays["gradient"], info.gradient, rtol=1e-5, atol=1e-9)
         np.testing.assert_allclose(arrays["error_map"], info.error_map, rtol=1e-4, atol=1e-9)
@@ -108,6 +115,7 @@ def test_pictures_have_the_shape_of_the_photograph(model, tmp_path):
         {"steps": 2, "baseline": "uniform", "seed": 3},
         {"steps": 2, "baseline": 20.5, "batch_size": 1},
         {"steps": 2, "score": "log_softmax"},
+        {"steps": 4, "segments": 5},
     ],
     ids=str,
 )
@@ -121,6 +129,8 @@ def test_options(options, model, tmp_path):
         for name, value in asked.items():
             if name == "baseline":
                 assert record["baseline"].startswith(str(value))
+            elif name == "segments":
+                assert record["regions"]["pixels"][0] == value**2
             else:
                 assert record[name] == value
     assert names(out) == ["0", "1", "2"]
