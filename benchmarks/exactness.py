@@ -34,6 +34,13 @@ ERRORS = (
     ("within 1 sd", "within_1", ".0%"),
     ("within 2 sd", "within_2", ".0%"),
 )
+REGION_AIMS = (
+    *({"steps": steps} for steps in (16, 32, 64, 128)),
+    *({"tolerance": tolerance, "tolerance_of": "regions"} for tolerance in (0.2, 0.1)),
+)
+PATCHES = (4, 8, 16)
+"""Along each side."""
+REGIONS = (("patches", "patches", ""), *(each for each in ERRORS if each[1] != "gap"))
 INCREMENTS = (("lag, of 512", "lag", ""), ("increment / mean norm", "increment", ".2f"))
 BFLOAT16_STEPS = 16
 BFLOAT16 = (("times the time of ieee", "time", ".2f"), ("off ieee", "off", ".1%"))
@@ -46,7 +53,7 @@ def measure(model, image, target, true, output, aim):
     )
     error, relative = np.abs(maps - true), harness.relative_error(maps, true)
     return {
-        "aim": ", ".join(f"{name}={value}" for name, value in aim.items()),
+        "aim": aim_name(aim),
         "gradients": info.evaluations,
         "estimated": info.error,
         "true": relative,
@@ -55,6 +62,33 @@ def measure(model, image, target, true, output, aim):
         "within_1": float(np.mean(error <= info.error_map)),
         "within_2": float(np.mean(error <= 2 * info.error_map)),
     }
+
+
+def measure_regions(model, image, target, true, output, aim, count):
+    side = -(-max(image.shape) // count)
+    _, info = intgrad.integrated_gradients(
+        model, image, target, output=output, return_info=True, segments=side, **aim
+    )
+    found = info.regions
+    sums = np.bincount(found.labels.ravel(), true.sum(axis=2, dtype=np.float64).ravel())
+    error, relative = (
+        np.abs(found.attributions - sums),
+        harness.relative_error(found.attributions, sums),
+    )
+    return {
+        "patches": len(found),
+        "aim": aim_name(aim),
+        "gradients": info.evaluations,
+        "estimated": found.error,
+        "true": relative,
+        "ratio": found.error / relative,
+        "within_1": float(np.mean(error <= found.deviations)),
+        "within_2": float(np.mean(error <= 2 * found.deviations)),
+    }
+
+
+def aim_name(aim):
+    return ", ".join(f"{name}={value}" for name, value in aim.items())
 
 
 def measure_increments(gradients):
@@ -107,10 +141,16 @@ def main():
     increments = measure_increments(gradients)
     model = contenders.load_intgrad(job)
     rows = [measure(model, image, target, true, job["output"], aim) for aim in AIMS]
+    regions = [
+        measure_regions(model, image, target, true, job["output"], aim, count)
+        for count in PATCHES
+        for aim in REGION_AIMS
+    ]
     bfloat16 = measure_bfloat16(job, model, image, target)
     draws = measure_draws(model, image, target)
     sections = [
         (f"Error of the {job['output']}, {name}", rows, ERRORS, []),
+        (f"Error of square regions, {job['output']}, {name}", regions, REGIONS, []),
         (f"How the gradient moves, {name}", increments, INCREMENTS, []),
         (f"bfloat16, {job['output']}, {BFLOAT16_STEPS + 1} points", bfloat16, BFLOAT16, []),
         ("Random baselines, softmax, 20 steps", draws, DRAWS, []),

@@ -78,14 +78,19 @@ def trusted(values: Map, deviations: Map, k: float, vmax: float, shades: Shades)
 
 
 def regional(
-    image: Picture, labels: npt.NDArray[Any], values: Map, certain: Map, vmax: float, shades: Shades
+    image: Picture,
+    labels: npt.NDArray[Any],
+    values: Map,
+    certain: npt.NDArray[np.bool_],
+    vmax: float,
+    shades: Shades,
 ) -> Picture:
     """Colour each region of a grey image by its value, between outlines; hatch uncertain ones.
 
-    `labels` (H, W) are indices into `values` and `certain` (R,), of which the latter is bool.
+    `labels` (H, W) are indices into `values` and `certain` (R,).
     """
     opacity = (OPAQUE * _strength(values, vmax) * certain)[labels][..., np.newaxis]
-    colours = shades[[0, -1]][(values > 0).astype(int)].astype(np.float32)
+    colours = shades[[0, -1]][(values > 0).astype(np.intp)].astype(np.float32)
     picture = (1 - opacity) * to_grey(image)[..., np.newaxis] + opacity * colours[labels]
     height, width = labels.shape
     stripe = max(2, max(height, width) // HATCHES)
