@@ -119,7 +119,7 @@ def prepare_intgrad(job):
     if job.get("keeps_memory"):
         intgrad.keep_freed_memory()
     if job.get("eager"):  # the module as it is
-        autograd_loading._quick_ways = lambda is_plain: []
+        autograd_loading._quick_ways = lambda may_fold: []
     start = time.perf_counter()
     model = load_intgrad(job)
     load_seconds = time.perf_counter() - start

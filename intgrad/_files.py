@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+
+def check_destination(destination: Path) -> None:
+    """Raise an OSError if no file can be there, before any work is done for it."""
+    if destination.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder, and a file is to be", str(destination))
+    if not destination.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "there is no such folder", str(destination.parent))
 
 
 def write_whole(destination: Path, part: Path, write: Callable[[Path], object]) -> None:

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 from pathlib import Path
 
+from .._files import check_destination
 from .._optional import require
 from .archives import add_labels_option, read_labels
 from .telling import say
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> None:
     require("torch", "torch", "convert")
     from .. import xception
 
+    check_destination(options.out)
     labels = read_labels(options.labels)
     source = options.source
     if options.weights is not None and source != IMAGENET:

@@ -22,6 +22,9 @@ FORMS = (
 )
 NAMES = ("xception", "imagenet", "none")
 CHANNEL_ORDERS = ("RGB", "BGR")
+IS_MODEL = (
+    "; this is the configuration of a model: that of its pictures is in preprocessor_config.json"
+)
 BYTE = 1 / 255
 """The usual `rescale_factor`: what makes 0..1 of pixels."""
 
@@ -105,6 +108,12 @@ def normalising(
     )
 
 
+def shorten(value: Any) -> str:
+    """Return a value as it prints, in a line that is not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
 def read_own(spec: Mapping[str, Any]) -> Preprocessing:
     """Make it of a dict as `load_model` describes it.
 
@@ -118,10 +127,11 @@ def read_own(spec: Mapping[str, Any]) -> Preprocessing:
     unknown = [name for name in fields if name not in known]
     if unknown:
         raise ValueError(
-            f"preprocess={spec!r}: there is no {unknown[0]!r} among {', '.join(known)}"
+            f"preprocess={shorten(spec)}: there is no {unknown[0]!r} among {', '.join(known)}"
+            + (IS_MODEL if "model_type" in fields else "")
         )
     if ("mean" in fields) != ("std" in fields):
-        raise ValueError(f"preprocess={spec!r}: mean and std go together")
+        raise ValueError(f"preprocess={shorten(spec)}: mean and std go together")
     mean, std = fields.pop("mean", 0.0), fields.pop("std", 1.0)
     order = fields.pop("channel_order", "RGB")
     channels = fields.pop("channels", None)
@@ -135,7 +145,7 @@ def read_own(spec: Mapping[str, Any]) -> Preprocessing:
     try:
         transform = ImageTransform.from_dict(fields) if fields else None
     except ValueError as error:
-        raise ValueError(f"preprocess={spec!r}: {error}") from None
+        raise ValueError(f"preprocess={shorten(spec)}: {error}") from None
     return normalising(
         mean,
         std,

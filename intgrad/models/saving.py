@@ -64,6 +64,11 @@ def save_model(
             " torch.export.ExportedProgram is taken as well"
         )
     check_kind(scores)
+    if preprocess is None:
+        raise ValueError(
+            "save_model needs preprocess=, what the network was trained with; 'none' for pixels"
+            " 0..255 as they are"
+        )
     names = None if labels is None else check_labels(labels)
     size = None if input_size is None else check_size(input_size, "input_size")
     from .torch.writing import write_model  # all that torch needs

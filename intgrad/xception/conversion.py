@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._files import check_destination
 from ..models.archive import check_format
 from ..models.preprocessing import check_preprocess
 from ..models.torch.copying import copy_module
@@ -70,6 +71,7 @@ def convert(
         If the file is not an Xception that can be converted, or an argument does not fit it.
     """
     source, destination = Path(source), Path(destination)
+    check_destination(destination)
     if source.is_dir():
         raise ValueError(f"{source} is a folder: save the model as .keras or .h5 first")
     if destination.exists() and destination.samefile(source):

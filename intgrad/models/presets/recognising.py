@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..preprocessing import NAMES, Preprocessing, check_preprocess, read_own
+from ..preprocessing import NAMES, Preprocessing, check_preprocess, read_own, shorten
 from . import timm_config, torchvision_transforms, transformers_processor
-from .unknown import name_step, refuse
+from .unknown import refuse
 
 FILES = ("preprocessor_config.json", "processor_config.json", "config.json")
 """What a folder from `save_pretrained` may hold, in the order of preference."""
@@ -38,7 +38,7 @@ def read_preprocess(preprocess: Any) -> Preprocessing:
     if torchvision_transforms.are(preprocess):
         return torchvision_transforms.read(preprocess)
     if callable(preprocess):
-        raise refuse(f"nobody can know what preprocess={name_step(preprocess)} does")
+        raise refuse(f"nobody can know what preprocess={shorten(preprocess)} does")
     scale, offset = check_preprocess(preprocess)
     return Preprocessing(scale, offset, channels=len(scale) if len(scale) > 1 else None)
 
@@ -62,13 +62,17 @@ def read_json(source: str | os.PathLike[str]) -> Mapping[str, Any]:
         path = Path(text)
         if path.is_dir():
             path = next((path / each for each in FILES if (path / each).is_file()), path / FILES[0])
-        text, name = path.read_text(encoding="utf-8"), repr(str(path))
+        name = repr(str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is no JSON, which is UTF-8: {error}") from None
     try:
         found = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{name} is no JSON: {error}") from None
     if not isinstance(found, Mapping):
-        raise ValueError(f"{name} must hold a JSON object, got {name_step(found)}")
+        raise ValueError(f"{name} must hold a JSON object, got {shorten(found)}")
     return found
 
 
@@ -79,7 +83,7 @@ def _unwrap(preprocess: Any) -> Any:
     if hasattr(preprocess, "to_dict") and not isinstance(preprocess, type):
         preprocess = preprocess.to_dict()
     if isinstance(preprocess, Mapping):
-        for key in ("image_processor", "pretrained_cfg"):
+        for key in ("image_processor", "pretrained_cfg", "data_config"):
             if isinstance(preprocess.get(key), Mapping):
                 return preprocess[key]
     return preprocess

@@ -45,7 +45,9 @@ def read(config: Mapping[str, Any]) -> Preprocessing:
             f" {config.get('input_size')!r} and {config.get('crop_pct')!r}"
         ) from None
     mode = get("crop_mode", "center")
-    if mode not in MODES:
+    if not 0 < pct < 10 or min(scaled) < 1:
+        raise ValueError(f"crop_pct must be a share such as 0.875, got {config['crop_pct']!r}")
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"crop_mode must be one of {', '.join(MODES)}, got {mode!r}")
     interpolation = get("interpolation", "bicubic")
     if interpolation == "random":

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...images.transform import ImageTransform
-from ..preprocessing import BYTE, Preprocessing, normalising
-from .unknown import name_step, refuse
+from ..preprocessing import BYTE, Preprocessing, normalising, shorten
+from .unknown import refuse
 
 CONTAINERS = ("Compose", "Sequential")
 SEVERAL = ("FiveCrop", "TenCrop")
@@ -30,8 +30,9 @@ RANDOM = (
 """How the names begin of steps that are drawn at random."""
 NOTHING = ("Identity", "ToPureTensor", "RGB")
 """Steps that change nothing of an RGB photograph."""
-TO_RGB = re.compile(r"convert\w*rgb")
+TO_RGB = re.compile(r"_?convert(_image)?(_to)?_rgb")
 """What functions are called that do nothing else."""
+LIBRARIES = ("torchvision", "timm", "torch")
 FLOATS = ("torch.float32", "torch.float64")
 
 
@@ -56,19 +57,19 @@ def read(preprocess: Any) -> Preprocessing:
     """
     if isinstance(getattr(preprocess, "transforms", preprocess), functools.partial):
         raise ValueError(
-            f"preprocess={name_step(preprocess)} makes transforms, and is none: pass"
+            f"preprocess={shorten(preprocess)} makes transforms, and is none: pass"
             " weights.transforms()"
         )
     if hasattr(preprocess, "resize_size"):
         return _read_preset(preprocess)
     pipeline = _Pipeline()
     for place, step in enumerate(_flatten(preprocess), 1):
-        pipeline.add(step, f"step {place}, {name_step(step)},")
+        pipeline.add(step, f"step {place}, {shorten(step)},")
     return pipeline.finish()
 
 
 def _read_preset(preset: Any) -> Preprocessing:
-    name = name_step(preset)
+    name = shorten(preset)
     try:
         (crop,), (resize,) = preset.crop_size, preset.resize_size
     except (AttributeError, TypeError, ValueError):
@@ -92,6 +93,11 @@ def _flatten(transforms: Any) -> Iterator[Any]:
         yield transforms
 
 
+def _is_known(step: Any) -> bool:
+    """Say whether a step is a library's, whose names mean what they say."""
+    return type(step).__module__.partition(".")[0] in LIBRARIES
+
+
 class _Pipeline:
     """What steps add up to."""
 
@@ -106,13 +112,13 @@ class _Pipeline:
     def add(self, step: Any, name: str) -> None:
         """Add a step; `name` is what messages call it."""
         kind = type(step).__name__
-        if kind in NOTHING or TO_RGB.search(getattr(step, "__name__", "")):
+        if kind in NOTHING or TO_RGB.fullmatch(getattr(step, "__name__", "")):
             return
         if kind.startswith(RANDOM):
             raise refuse(f"{name} is drawn at random")
         if kind.startswith(SEVERAL):
             raise refuse(f"{name} makes several pictures of one")
-        if kind not in STEPS:
+        if kind not in STEPS or not _is_known(step):
             raise refuse(f"nobody can know what {name} does")
         try:
             STEPS[kind](self, step, name)

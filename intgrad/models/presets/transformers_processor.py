@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...images.arrays import check_size
 from ...images.transform import ImageTransform
+from ..model import check_int
 from ..preprocessing import BYTE, Preprocessing, normalising
 from .unknown import refuse
 
@@ -88,7 +90,7 @@ def read(config: Mapping[str, Any]) -> Preprocessing:
 
 def _read_normalisation(config: Mapping[str, Any], kind: str) -> tuple[Any, Any, float]:
     """Return mean, standard deviation and rescale factor."""
-    rescale = float(_get(config, "rescale_factor", BYTE)) if _does(config, "rescale", True) else 1.0
+    rescale = _number(config, "rescale_factor", BYTE) if _does(config, "rescale", True) else 1.0
     means: Any = 0.0
     deviations: Any = 1.0
     if _does(config, "normalize", True) and kind != "MobileViT":
@@ -151,13 +153,13 @@ def _read_size(config: Mapping[str, Any], key: str, square: bool) -> int | tuple
     if isinstance(size, int):
         return (size, size) if square else size
     if isinstance(size, list | tuple) and len(size) == 2:
-        return int(size[0]), int(size[1])
+        return check_size(size, key)
     if isinstance(size, Mapping):
         said = {name: value for name, value in size.items() if value is not None}
         if set(said) == {"height", "width"}:
-            return int(said["height"]), int(said["width"])
+            return check_size((said["height"], said["width"]), key)
         if set(said) == {"shortest_edge"}:
-            return int(said["shortest_edge"])
+            return check_int(said["shortest_edge"], key)
     raise refuse(f"{key}={size!r} makes pictures of many sizes")
 
 
@@ -168,6 +170,13 @@ def _does(config: Mapping[str, Any], step: str, default: bool) -> bool:
 def _get(config: Mapping[str, Any], key: str, default: Any) -> Any:
     value = config.get(key)
     return default if value is None else value
+
+
+def _number(config: Mapping[str, Any], key: str, default: float) -> float:
+    value = _get(config, key, default)
+    if not isinstance(value, int | float):
+        raise ValueError(f"{key} of the image processor must be a number, got {value!r}")
+    return float(value)
 
 
 def _needed(config: Mapping[str, Any], key: str) -> Any:

@@ -17,9 +17,17 @@ from .truth import Truth
 
 
 def load_autograd(
-    original: Original, kind: Kind, truth: Truth, devices: list[str], precision: Precision
+    original: Original,
+    kind: Kind,
+    truth: Truth,
+    devices: list[str],
+    precision: Precision,
+    may_fold: bool,
 ) -> list[Any]:
-    """Return a handle on each device of a module that Python torch runs."""
+    """Return a handle on each device of a module that Python torch runs.
+
+    `may_fold` is no for one that branches by its pixels: what is folded is what runs on black.
+    """
     import torch
 
     def load(device: str, precision: Precision, fold: bool, channels_last: bool) -> Any:
@@ -44,7 +52,8 @@ def load_autograd(
         return _core.callable_model(autograd, True, True)
 
     way, handle = (False, False), None
-    for quick in _quick_ways(is_plain=original.is_lent or kind.own_dtype is not None):
+    may_fold = may_fold and not original.is_lent and kind.own_dtype is None
+    for quick in _quick_ways(may_fold):
         with contextlib.suppress(Exception):  # whatever a module raises that wants it otherwise
             tried = load(devices[0], "ieee", *quick)
             if truth.agrees(tried):
@@ -56,9 +65,9 @@ def load_autograd(
     return [load(device, precision, *way) for device in devices]
 
 
-def _quick_ways(is_plain: bool) -> list[tuple[bool, bool]]:
-    """Return (fold, channels_last), the quickest first; benchmarks have none."""
-    return [(False, True)] if is_plain else [(True, True), (False, True)]
+def _quick_ways(may_fold: bool) -> list[tuple[bool, bool]]:
+    """Return (fold, channels_last), the quickest first; `benchmarks/doors.py` has none."""
+    return [(True, True), (False, True)] if may_fold else [(False, True)]
 
 
 def _fold(autograd: Autograd, kind: Kind) -> None:

@@ -11,6 +11,7 @@ from ..._core import ModelError
 from ..facts import Facts
 from .autograd import Affine, Autograd
 from .errors import first_line
+from .score import ScoreError
 
 COMMON = (3, 1, 4)
 """What every model is tried with, in this order."""
@@ -33,6 +34,8 @@ def find_channels(eager: Autograd, facts: Facts, affine: Affine) -> int:
         try:
             eager.check_runs(channels, facts.input_size)
             return channels
+        except ScoreError:
+            raise
         except Exception as error:  # a module's own, whatever it raises
             failures[channels] = error
             wanted = WANTS.search(str(error))

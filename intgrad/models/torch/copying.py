@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+from types import FunctionType
 from typing import Any
 
 from ..._core import ModelError
@@ -33,6 +34,8 @@ def copy_module(module: Any) -> Any:
     try:
         with torch.inference_mode(False):  # autograd takes no tensor that was made in it
             return _settle(_deep_copy(module))
+    except CopyError as error:
+        raise CopyError(f"{type(module).__name__} cannot be copied ({error})") from error
     except ModelError as error:
         raise ModelError(f"{type(module).__name__} cannot be explained yet: {error}") from error
     except Exception as error:  # what a module's attributes raise when they are copied
@@ -143,6 +146,9 @@ def _settle(module: Any) -> Any:
 def _deep_copy(module: Any) -> Any:
     """Copy a module; graphs in it by way of a file, because deepcopy leaves them half made."""
     module = _uncompiled(module)
+    for part in module.modules():
+        if isinstance(vars(part).get("forward"), FunctionType):  # a copy's would run the original
+            raise CopyError(f"forward of its {type(part).__name__} was replaced by a function")
     copies = {id(graph): _reload(graph) for graph in torchscript.find_graphs(module)}
     try:
         twin = copy.deepcopy(module, dict(copies))

@@ -31,6 +31,8 @@ ONE_INPUT = (
 )
 COMMON_CHANNELS = (1, 3, 4)
 UNBOUNDED = 2**31
+SMALLEST = 2
+"""A batch that torch.export means by any number: 0 and 1 are cases of their own to it."""
 
 
 def open_program(archive: bytes, name: str) -> Any:
@@ -92,17 +94,27 @@ def find_facts(program: Any, facts: Facts) -> Facts:
             f"{name} was exported in training mode: its batch normalisations learn from what they"
             f" see: export it again, {AGAIN}"
         )
+    least = _bound(program, "lower")
+    if count is None and least is not None and least > SMALLEST:
+        raise ModelError(
+            f"{name} was exported for batches of {least} at least: export it for any number,"
+            f" {AGAIN}"
+        )
     return facts if channels is None else facts.update(channels, None)
 
 
 def most_at_once(program: Any) -> int | None:
     """Return how many pictures a program takes at most; None: any number, or one fixed."""
+    return _bound(program, "upper")
+
+
+def _bound(program: Any, side: str) -> int | None:
+    """Return the "lower" or "upper" bound of how many pictures a program takes, if it has one."""
     count = _picture_shape(program, "the program")[0]
     if isinstance(count, int):
         return None
-    bounds = program.range_constraints.get(count.node.expr)
-    most = getattr(bounds, "upper", None)
-    return int(most) if most is not None and most < UNBOUNDED else None
+    bound = getattr(program.range_constraints.get(count.node.expr), side, None)
+    return int(bound) if bound is not None and bound < UNBOUNDED else None
 
 
 # ---- What is in a file ---------------------------------------------------------------------------

@@ -50,13 +50,15 @@ def open_model(source: Any, wanted: Wanted) -> Model:
         input_size=prepared.agree_on_size(wanted.input_size),
         channels=prepared.agree_on_channels(wanted.channels),
     )
-    source, facts = _read(source, wanted)
+    if not is_archive(source) and wanted.sha256 is not None:
+        raise ValueError("sha256 pins an archive, and a module was given")
     import_torch()
+    devices = check_devices(wanted.device, wanted.precision)
+    source, facts = _read(source, wanted)
     if is_program(source):
         facts = find_facts(source, facts)
     if facts.transform is None:
         facts = replace(facts, transform=prepared.transform)
-    devices = check_devices(wanted.device, wanted.precision)
     with quiet_torch() if isinstance(source, bytes) else quiet_numbers():
         original = find_original(source, facts.name)
         if original.is_lent:
@@ -66,7 +68,13 @@ def open_model(source: Any, wanted: Wanted) -> Model:
         running = find_quickest(
             original, facts, prepared.affine, devices, wanted.precision, wanted.backend
         )
-    findings = probe(running.handles[0], running.kind, running.takes_batches, wanted.precision)
+    findings = probe(
+        running.handles[0],
+        running.kind,
+        running.takes_batches,
+        wanted.precision,
+        are_classes=wanted.score is None,
+    )
     for text in findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
     return _make_model(running, findings, wanted, devices)
@@ -76,8 +84,6 @@ def _read(source: Any, wanted: Wanted) -> tuple[Any, Facts]:
     """Return an archive of TorchScript (bytes), a program or a module, and what is known of it."""
     given = (wanted.preprocess, wanted.input_size, wanted.scores)
     if not is_archive(source):
-        if wanted.sha256 is not None:
-            raise ValueError("sha256 pins an archive, and a module was given")
         name = f"the module {type(source).__name__}"
         facts = given_facts("the exported program" if is_program(source) else name, *given)
         return source, facts.update(wanted.channels, wanted.multilabel)
@@ -86,7 +92,6 @@ def _read(source: Any, wanted: Wanted) -> tuple[Any, Facts]:
     facts = read_facts(described.metadata, name, *given)
     facts = facts.update(wanted.channels, wanted.multilabel)
     if described.format == "pt2":
-        import_torch()
         return open_program(archive, name), facts
     return archive, facts
 

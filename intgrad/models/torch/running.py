@@ -39,8 +39,10 @@ def find_quickest(
 ) -> Running:
     """Load a model for `backend`, or if None for the one that suits it."""
     eager, kind = find_kind(original, facts, affine, devices[0])
-    truth = Truth(eager, kind, one_at_a_time=decides(eager.module) or reads_pixels(eager, kind))
-    reason = "modules and programs are run as they are"
+    in_graph = decides(eager.module)  # where folding sees every branch
+    reads = not in_graph and reads_pixels(eager, kind)
+    truth = Truth(eager, kind, one_at_a_time=in_graph or reads)
+    reason = "it is run by Python, as modules, programs, score= and networks of BGR are"
     if backend == "libtorch" or (backend is None and prefers_libtorch(original)):
         try:
             handles = load_libtorch(original, kind, truth, devices, precision)
@@ -52,7 +54,7 @@ def find_quickest(
             if isinstance(error, PixelReadError):
                 truth = Truth(eager, kind, one_at_a_time=True)
     del eager  # for the sake of memory
-    handles = load_autograd(original, kind, truth, devices, precision)
+    handles = load_autograd(original, kind, truth, devices, precision, may_fold=not reads)
     return Running(handles, kind, truth.takes_batches, "autograd", reason)
 
 

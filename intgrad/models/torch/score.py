@@ -8,6 +8,11 @@ from typing import Any
 from ..._core import ModelError
 from .errors import is_short_memory
 
+
+class ScoreError(ModelError):
+    """What is wrong with the function that the user calls a score, and not with the picture."""
+
+
 Score = Callable[[Any], Any]
 
 
@@ -62,16 +67,22 @@ def add_score(module: Any, score: Score) -> Any:
             except Exception as error:
                 if is_short_memory(error):
                     raise
-                raise ModelError(
+                raise ScoreError(
                     f"score={name} failed on what the module returned, {_describe(returned)}:"
                     f" {type(error).__name__}: {error}"
                 ) from error
             if not isinstance(values, torch.Tensor):
-                raise ModelError(f"score={name} must return a tensor, got {type(values).__name__}")
+                raise ScoreError(f"score={name} must return a tensor, got {type(values).__name__}")
             if values.dim() not in (1, 2) or len(values) != len(x):
-                raise ModelError(
+                raise ScoreError(
                     f"score={name} must return one number of each image, of shape ({len(x)},), got"
                     f" {tuple(values.shape)}: reduce over all axes but the first, as .mean((1, 2))"
+                )
+            if not values.is_floating_point():
+                raise ScoreError(
+                    f"score={name} must return real numbers, whose gradient explains them, got"
+                    f" {values.dtype}: what argmax and comparisons give has none; softmax or"
+                    " sigmoid may stand in their place"
                 )
             return values if values.dim() == 2 else values[:, None]
 

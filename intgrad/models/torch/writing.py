@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._core import ModelError
-from ..._files import write_whole
+from ..._files import check_destination, write_whole
 from ..archive import FORMATS, METADATA, Format, check_format
 from ..facts import Facts
 from ..loading import load_model
@@ -17,7 +17,7 @@ from ..preprocessing import Preprocessing
 from ..presets.recognising import read_preprocess
 from .autograd import Affine
 from .backend import is_program, quiet_numbers
-from .copying import copy_module
+from .copying import CopyError, copy_module
 from .exported import find_facts
 from .exporting import UnexportableError, serialise_program
 from .graphs import read_program
@@ -41,6 +41,7 @@ def write_model(
     format: Format | None,
 ) -> None:
     """Write a module or a program, as `save_model` says, which also says what fails."""
+    check_destination(destination)
     prepared = read_preprocess(preprocess)
     size = prepared.agree_on_size(input_size)
     if size is None:
@@ -51,9 +52,13 @@ def write_model(
     if is_program(module):
         facts = find_facts(module, facts)
     original = Original(lambda: _read(module, prepared))
-    with quiet_numbers():
-        eager, kind = find_kind(original, facts, ([], []), "cpu")
-        truth = Truth(eager, kind, one_at_a_time=False)
+    instead = "it cannot be saved, but load_model(module) explains it"
+    try:
+        with quiet_numbers():
+            eager, kind = find_kind(original, facts, ([], []), "cpu")
+            truth = Truth(eager, kind, one_at_a_time=False)
+    except CopyError as error:
+        raise CopyError(f"{error}: {instead}") from error
     metadata = {
         "format": 1,
         "architecture": type(module).__name__,
@@ -69,7 +74,6 @@ def write_model(
         "transform": None if prepared.transform is None else prepared.transform.to_dict(),
         "labels": None if labels is None else list(labels),
     }
-    instead = "it cannot be saved, but load_model(module) explains it"
     try:
         archive = make_archive(
             original.read(), format, metadata, kind.own_dtype, truth.takes_batches

@@ -14,9 +14,9 @@ LINE = r"say what the deployed model sees, such as preprocess=\{'resize_size'"
 
 
 def make(kind, **attributes):
-    """Return an object of a class of this name."""
+    """Return an object of a class of this name, as if it were torchvision's."""
     text = f"{kind}({', '.join(f'{name}={value}' for name, value in attributes.items())})"
-    made = type(kind, (), {"__repr__": lambda self: text})()
+    made = type(kind, (), {"__repr__": lambda self: text, "__module__": "torchvision.stand_in"})()
     vars(made).update(attributes)
     return made
 
@@ -229,3 +229,51 @@ def test_names_are_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet").write_text("{}")
     assert read_preprocess("imagenet").transform is None
+
+
+class ToTensor:
+    """Of the user's own: it does not divide by 255."""
+
+
+def convert_rgb_to_hsv(picture):
+    return picture.convert("HSV")
+
+
+@pytest.mark.parametrize("step", [ToTensor(), convert_rgb_to_hsv])
+def test_a_name_alone_says_nothing(step):
+    with pytest.raises(ValueError, match=f"nobody can know what step 3.*{LINE}"):
+        read_preprocess(compose(RESIZE, CROP, step, TENSOR, NORMALIZE))
+
+
+def test_a_config_in_a_processors_dict():
+    config = {"input_size": (3, 96, 96), "crop_pct": 0.9, "mean": (0.5,) * 3, "std": (0.2,) * 3}
+    wrapped = {"image_processor_type": "TimmWrapperImageProcessor", "data_config": config}
+    assert read_preprocess(wrapped) == read_preprocess(config)
+
+
+VIT = {"image_processor_type": "ViTImageProcessor", "image_mean": [0.5], "image_std": [0.5]}
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ({**VIT, "resample": 2, "size": {"height": "a", "width": 8}}, "size must be .*'a'"),
+        ({**VIT, "resample": 2, "size": [16, "x"]}, "size must be .*'x'"),
+        ({**VIT, "rescale_factor": "abc", "size": 8}, "rescale_factor .* number, got 'abc'"),
+        ({"input_size": (3, 8, 8), "crop_mode": ["center"]}, r"crop_mode .* got \['center'\]"),
+        ({"input_size": (3, 8, 8), "crop_pct": -1}, "crop_pct must be a share.*-1"),
+        ({"input_size": (3, 8, 8), "crop_pct": float("inf")}, "crop_pct must be a share.*inf"),
+        ({"input_size": (3, 8, 8), "crop_pct": 100}, "crop_pct must be a share.*100"),
+        ({"model_type": "vit", "id2label": dict.fromkeys(range(999), "x")}, "of a model: that of"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(form, text):
+    with pytest.raises(ValueError, match=text) as raised:
+        read_preprocess(form)
+    assert len(str(raised.value)) < 600
+
+
+def test_json_that_is_no_text(tmp_path):
+    (tmp_path / "latin.json").write_bytes(b'{"mean": "\xff"}')
+    with pytest.raises(ValueError, match=r"latin\.json' is no JSON, which is UTF-8"):
+        read_preprocess(tmp_path / "latin.json")
