@@ -146,15 +146,13 @@ def _settle(module: Any) -> Any:
 def _deep_copy(module: Any) -> Any:
     """Copy a module; graphs in it by way of a file, because deepcopy leaves them half made.
 
-    A function in the place of `forward` is not copied, and would run the original.
+    A closure in the place of `forward` is not copied, and would run the original.
     """
-    import torch.fx
-
     module = _uncompiled(module)
     for part in module.modules():
-        replaced = isinstance(vars(part).get("forward"), FunctionType)
-        is_graph = isinstance(part, torch.fx.GraphModule)  # which makes its own when it is copied
-        if replaced and not is_graph and _uncompiled(part) is part:
+        forward = vars(part).get("forward")
+        holds_more = isinstance(forward, FunctionType) and forward.__closure__  # such as `self`
+        if holds_more and _uncompiled(part) is part:
             raise CopyError(f"forward of its {type(part).__name__} was replaced by a function")
     copies = {id(graph): _reload(graph) for graph in torchscript.find_graphs(module)}
     try:
