@@ -150,9 +150,7 @@ def _deep_copy(module: Any) -> Any:
     """
     module = _uncompiled(module)
     for part in module.modules():
-        forward = vars(part).get("forward")
-        holds_more = isinstance(forward, FunctionType) and forward.__closure__  # such as `self`
-        if holds_more and _uncompiled(part) is part:
+        if _holds_module(vars(part).get("forward")) and _uncompiled(part) is part:
             raise CopyError(f"forward of its {type(part).__name__} was replaced by a function")
     copies = {id(graph): _reload(graph) for graph in torchscript.find_graphs(module)}
     try:
@@ -165,6 +163,19 @@ def _deep_copy(module: Any) -> Any:
         if getattr(part, "_compiled_call_impl", None) is not None:
             part._compiled_call_impl = None
     return twin
+
+
+def _holds_module(function: Any) -> bool:
+    """Say whether a function's closure reaches a module, which is the original's."""
+    import torch
+
+    if not isinstance(function, FunctionType):
+        return False
+    for cell in function.__closure__ or ():
+        held = getattr(cell.cell_contents, "__self__", cell.cell_contents)
+        if isinstance(held, torch.nn.Module) or _holds_module(held):
+            return True
+    return False
 
 
 def _uncompiled(module: Any) -> Any:
