@@ -167,9 +167,9 @@ static void draw_error_maps(const ig_work *w, const ig_totals *totals, size_t im
 }
 
 /* The attributions of an image's regions and their deviations, as those of its channel means are
- * found (draw_error_maps). */
+ * found (draw_error_maps). `variance` is that of region_variance(). */
 static void finish_regions(const ig_work *w, const ig_totals *totals, size_t image, size_t target,
-                           ig_expectation expected)
+                           ig_expectation expected, double variance)
 {
     const ig_regions regions = ig_regions_of(w, image);
     const size_t channels = w->request->shape.channels, paths = w->request->baseline_count;
@@ -184,20 +184,17 @@ static void finish_regions(const ig_work *w, const ig_totals *totals, size_t ima
     w->result->region_error[cell] = (double)NAN;
     if (!totals->region_variance)
         return;
-    const double *variance = totals->region_variance + target * w->most_regions;
     ig_region_sums(sums.difference, regions.labels, w->pixels, channels, regions.count,
                    differences);
     const double square = ig_estimate_square(
         expected, ig_path_square_sum(differences, regions.count) / (m * m), paths);
     const double norm = sqrt(ig_path_square_sum(total, regions.count)) / m;
     w->result->region_error[cell] = ig_relative(sqrt(square), norm);
-    ig_path_deviations(variance, total,
-                       w->request->baselines_are_a_sample && totals->region_square
-                           ? totals->region_square + target * w->most_regions
-                           : NULL,
-                       paths,
-                       variance_scale(square, ig_path_sum(variance, regions.count) / (m * m)),
-                       regions.count, w->result->region_deviations + from);
+    const size_t row = target * w->most_regions;
+    const int draws = w->request->baselines_are_a_sample && totals->region_square;
+    ig_path_deviations(
+        totals->region_variance + row, total, draws ? totals->region_square + row : NULL, paths,
+        variance_scale(square, variance), regions.count, w->result->region_deviations + from);
 }
 
 /* The jump variance of the mean's attributions of all regions. */
@@ -237,7 +234,7 @@ static void finish_target(const ig_work *w, const ig_totals *totals, size_t imag
     if (result->error_map)
         draw_error_maps(w, totals, image, target, summary, expected, estimate_square);
     if (result->region_sums)
-        finish_regions(w, totals, image, target, of_regions);
+        finish_regions(w, totals, image, target, of_regions, regions);
 }
 
 ig_status ig_totals_finish(const ig_work *w, const ig_totals *totals, size_t image, ig_error *error)

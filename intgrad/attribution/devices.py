@@ -35,32 +35,27 @@ def integrate(
     or Ctrl-C, stops the others within a batch.
     """
     handles = model._handles[: len(images)]
-    if len(handles) == 1:
+
+    def run_share(handle: Any, share: slice, progress: Update | None) -> dict[str, Any]:
         return _core.integrate(
-            handles[0],
-            images,
-            baselines,
-            targets,
-            first_image=first_image,
-            progress=update,
+            handle,
+            images[share],
+            baselines if len(baselines) == 1 else baselines[share],
+            targets[share],
+            first_image=first_image + share.start,
+            progress=progress,
             **options,
-            **(segments.core_options() if segments else {}),
+            **(segments[share].core_options() if segments else {}),
         )
+
+    if len(handles) == 1:
+        return run_share(handles[0], slice(0, len(images)), update)
     shares = np.array_split(np.arange(len(images)), len(handles))
     watch = _Watch(len(handles), update)
 
     def run(number: int) -> dict[str, Any]:
         share = slice(shares[number][0], shares[number][-1] + 1)
-        return _core.integrate(
-            handles[number],
-            images[share],
-            baselines if len(baselines) == 1 else baselines[share],
-            targets[share],
-            first_image=first_image + share.start,
-            progress=watch.follow(number),
-            **options,
-            **(segments[share].core_options() if segments else {}),
-        )
+        return run_share(handles[number], share, watch.follow(number))
 
     return _join(watch, run, len(handles))
 

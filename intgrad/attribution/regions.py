@@ -58,9 +58,9 @@ class Regions:
     def __str__(self) -> str:
         """Return a table of those that matter most."""
         lines = [f"{'region':>8} {'pixels':>8} {'attribution':>12} {'sd':>10}"]
-        order = self.order()
+        order, certain = self.order(), self.is_certain()
         for k in order[:LINES]:
-            doubt = "" if self.is_certain()[k] else "  within 2 sd of zero"
+            doubt = "" if certain[k] else "  within 2 sd of zero"
             lines.append(
                 f"{self.ids[k]:>8} {self.pixels[k]:>8} {self.attributions[k]:>+12.4g}"
                 f" {self.deviations[k]:>10.2g}{doubt}"
@@ -154,23 +154,24 @@ def make_segments(segments: Any, images: Float32Array, *, each: bool = True) -> 
     """
     if segments is None:
         return None
-    shape = images.shape[1:3]
+    shape, count = images.shape[1:3], len(images)
     if callable(segments):
-        maps = [_check_map(segments(image), shape, "segments(image)") for image in images]
+        found = [_check_map(segments(image), shape, "segments(image)") for image in images]
     elif np.ndim(segments) == 0:
-        maps = [_make_grid(segments, shape)] * len(images)
+        found = [_check_map(_make_grid(segments, shape), shape, "segments")] * count
     elif np.ndim(segments) == 3 and each:
-        if len(segments) != len(images):
+        if len(segments) != count:
             raise ValueError(
-                f"segments must be one map for each of {len(images)} images, got {len(segments)}"
+                f"segments must be one map for each of {count} images, got {len(segments)}"
             )
-        maps = [_check_map(one, shape, f"segments[{k}]") for k, one in enumerate(segments)]
+        found = [_check_map(one, shape, f"segments[{k}]") for k, one in enumerate(segments)]
     else:
-        maps = [_check_map(segments, shape, "segments")] * len(images)
-    found = [np.unique(one, return_inverse=True) for one in maps]
-    labels = np.stack([index.reshape(shape).astype(np.int32) for _, index in found])
-    ids = [ids.astype(np.int64) for ids, _ in found]
-    return Segments(labels, np.array([len(each) for each in ids], np.int64), ids)
+        found = [_check_map(segments, shape, "segments")] * count
+    return Segments(
+        np.stack([labels for _, labels in found]),
+        np.array([len(ids) for ids, _ in found], np.int64),
+        [ids for ids, _ in found],
+    )
 
 
 def cut_coarsely(image: Float32Array) -> Any:
@@ -192,8 +193,16 @@ def _make_grid(side: Any, shape: tuple[int, ...]) -> Any:
     return rows[:, None] * (columns[-1] + 1) + columns
 
 
-def _check_map(labels: Any, shape: tuple[int, ...], name: str) -> Any:
-    """Return a label map, or raise the TypeError or ValueError that says what is wrong."""
+def _check_map(
+    labels: Any, shape: tuple[int, ...], name: str
+) -> tuple[npt.NDArray[np.int64], Int32Array]:
+    """Return the labels of a map, and a map of indices into them; or say what is wrong.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The text quotes the value, and says what was expected.
+    """
     found = np.asarray(labels)
     if found.dtype.kind not in "iub":
         raise TypeError(
@@ -206,7 +215,8 @@ def _check_map(labels: Any, shape: tuple[int, ...], name: str) -> Any:
         raise ValueError(f"{name} must not hold negative labels, got {found.min()}")
     if found.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{name} must hold labels up to 2**63 - 1, got {found.max()}")
-    count = len(np.unique(found))
+    ids, indices = np.unique(found, return_inverse=True)
+    count = len(ids)
     if count == 1:
         raise ValueError(f"{name} must hold several regions, and has one, {found.flat[0]}")
     if count == found.size:
@@ -214,4 +224,4 @@ def _check_map(labels: Any, shape: tuple[int, ...], name: str) -> Any:
             f"{name} has a region for each of its {count} pixels: their attributions are the map"
             " itself, and error_map=True has their deviations"
         )
-    return found
+    return ids.astype(np.int64), indices.reshape(shape).astype(np.int32)

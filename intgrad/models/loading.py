@@ -10,6 +10,7 @@ from ..images.arrays import check_size
 from .facts import check_kind, check_labels
 from .model import BACKENDS, OUTPUTS, Backend, Model, Output, Precision
 from .torch.backend import is_archive, is_module, is_program
+from .wanted import Wanted
 
 
 def load_model(
@@ -132,38 +133,27 @@ def load_model(
     if backend not in (None, *BACKENDS[:2]):
         raise ValueError(f"backend must be 'libtorch', 'autograd' or None, got {backend!r}")
     _check_not_foreign(source)
-    if not is_archive(source) and not is_module(source) and not is_program(source):
-        torch_only = {
-            "device": device,
-            "preprocess": preprocess,
-            "scores": scores,
-            "sha256": sha256,
-            "precision": None if precision == "ieee" else precision,
-            "channels": channels,
-            "multilabel": multilabel,
-            "backend": backend,
-            "score": score,
-        }
-        return _wrap_callable(source, torch_only, names, size, output)
-    if output is not None:
-        raise ValueError(
-            f"output={output!r} is for callables; for this model give it to integrated_gradients"
-        )
-    from .torch.opening import Wanted, open_model  # all that torch needs, and callables do not
-
     wanted = Wanted(
         device=device,
         preprocess=preprocess,
         labels=names,
         input_size=size,
         scores=scores,
-        precision=precision,
         sha256=sha256,
+        precision=precision,
         channels=channels,
         multilabel=multilabel,
         backend=backend,
         score=score,
     )
+    if not is_archive(source) and not is_module(source) and not is_program(source):
+        return _wrap_callable(source, wanted, output)
+    if output is not None:
+        raise ValueError(
+            f"output={output!r} is for callables; for this model give it to integrated_gradients"
+        )
+    from .torch.opening import open_model  # all that torch needs, and callables do not
+
     return open_model(source, wanted)
 
 
@@ -179,19 +169,13 @@ def _check_not_foreign(source: Any) -> None:
         )
 
 
-def _wrap_callable(
-    source: Any,
-    torch_only: dict[str, Any],
-    labels: tuple[str, ...] | None,
-    input_size: tuple[int, int] | None,
-    output: Output | None,
-) -> Model:
+def _wrap_callable(source: Any, wanted: Wanted, output: Output | None) -> Model:
     if not callable(source):
         raise TypeError(
             "source must be a path, bytes, a torch module, an exported program or a callable, got"
             f" {type(source).__name__}"
         )
-    given = [name for name, value in torch_only.items() if value is not None]
+    given = wanted.only_of_torch()
     if given:
         raise ValueError(
             f"{', '.join(given)} cannot be given with a callable, which takes pixels and returns"
@@ -209,9 +193,9 @@ def _wrap_callable(
     return Model(
         [_core.callable_model(source, False, bool(getattr(source, "takes_many_targets", False)))],
         device="callable",
-        input_size=input_size,
+        input_size=wanted.input_size,
         channels=None,
-        labels=labels,
+        labels=wanted.labels,
         num_classes=None,
         precision="ieee",
         scores="probabilities" if output == "softmax" else "logits",

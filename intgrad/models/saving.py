@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..images.arrays import check_size
 from .facts import check_kind, check_labels
 from .torch.backend import is_module, is_program
+from .wanted import Wanted
+
+if TYPE_CHECKING:
+    from .archive import Format
 
 
 def save_model(
@@ -22,7 +26,7 @@ def save_model(
     labels: Sequence[str] | None = None,
     channels: int | None = None,
     multilabel: bool | None = None,
-    format: Literal["torchscript", "pt2"] | None = None,
+    format: Format | None = None,
 ) -> None:
     """Write a module as an archive that `load_model` and the command line take as it is.
 
@@ -71,16 +75,14 @@ def save_model(
         )
     names = None if labels is None else check_labels(labels)
     size = None if input_size is None else check_size(input_size, "input_size")
-    from .torch.writing import write_model  # all that torch needs
-
-    write_model(
-        module,
-        Path(destination),
-        input_size=size,
+    wanted = Wanted(
         preprocess=preprocess,
-        scores=scores,
         labels=names,
+        input_size=size,
+        scores=scores,
         channels=channels,
         multilabel=multilabel,
-        format=format,
     )
+    from .torch.writing import write_model  # all that torch needs
+
+    write_model(module, Path(destination), format, wanted)

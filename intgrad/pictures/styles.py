@@ -89,9 +89,7 @@ def regional(
 
     `labels` (H, W) are indices into `values` and `certain` (R,).
     """
-    opacity = (OPAQUE * _strength(values, vmax) * certain)[labels][..., np.newaxis]
-    colours = shades[[0, -1]][(values > 0).astype(np.intp)].astype(np.float32)
-    picture = (1 - opacity) * to_grey(image)[..., np.newaxis] + opacity * colours[labels]
+    picture = blended(image, (OPAQUE * values * certain)[labels], vmax, shades)
     height, width = labels.shape
     stripe = max(2, max(height, width) // HATCHES)
     hatched = np.add.outer(np.arange(height), np.arange(width)) // stripe % 3 == 0
@@ -100,7 +98,7 @@ def regional(
     edges[:-1] |= labels[1:] != labels[:-1]
     edges[:, :-1] |= labels[:, 1:] != labels[:, :-1]
     picture[edges] = OUTLINE
-    return np.asarray(picture, np.uint8)
+    return picture
 
 
 def to_grey(image: Picture) -> npt.NDArray[np.float32]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..preprocessing import NAMES, Preprocessing, check_preprocess, read_own, shorten
+from ..wanted import Wanted
 from . import timm_config, torchvision_transforms, transformers_processor
 from .unknown import refuse
 
@@ -41,6 +43,16 @@ def read_preprocess(preprocess: Any) -> Preprocessing:
         raise refuse(f"nobody can know what preprocess={shorten(preprocess)} does")
     scale, offset = check_preprocess(preprocess)
     return Preprocessing(scale, offset, channels=len(scale) if len(scale) > 1 else None)
+
+
+def settle(wanted: Wanted) -> tuple[Preprocessing, Wanted]:
+    """Return the preprocessing that is asked for, and what is asked for besides, agreed with it."""
+    prepared = read_preprocess(wanted.preprocess)
+    return prepared, replace(
+        wanted,
+        input_size=prepared.agree_on_size(wanted.input_size),
+        channels=prepared.agree_on_channels(wanted.channels),
+    )
 
 
 def _is_file_or_json(preprocess: Any) -> bool:

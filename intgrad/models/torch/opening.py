@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..._caller import caller_level
 from ..archive import check_archive
 from ..facts import Facts, given_facts, read_facts
-from ..model import Backend, Model, Precision
-from ..presets.recognising import read_preprocess
+from ..model import Model
+from ..presets.recognising import settle
+from ..wanted import Score, Wanted
 from .backend import check_devices, import_torch, is_archive, is_program, quiet_numbers, quiet_torch
 from .copying import check_lent
 from .exported import find_facts, open_program
@@ -19,24 +20,7 @@ from .original import Original, find_original
 from .probe import Findings, probe
 from .reversing import reverse_channels
 from .running import Running, find_quickest
-from .score import Score, add_score, check_score, name_score
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What `load_model` was asked for; what can be checked without the model has been."""
-
-    device: Any
-    preprocess: Any
-    labels: tuple[str, ...] | None
-    input_size: tuple[int, int] | None
-    scores: str | None
-    precision: Precision
-    sha256: str | None
-    channels: int | None
-    multilabel: bool | None
-    backend: Backend | None
-    score: Score | None
+from .score import add_score, check_score, name_score
 
 
 def open_model(source: Any, wanted: Wanted) -> Model:
@@ -44,17 +28,12 @@ def open_model(source: Any, wanted: Wanted) -> Model:
     if wanted.score is not None:
         check_score(wanted.score, wanted.scores, wanted.multilabel, wanted.backend)
         wanted = replace(wanted, scores="logits", multilabel=False, backend="autograd")
-    prepared = read_preprocess(wanted.preprocess)
-    wanted = replace(
-        wanted,
-        input_size=prepared.agree_on_size(wanted.input_size),
-        channels=prepared.agree_on_channels(wanted.channels),
-    )
-    if not is_archive(source) and wanted.sha256 is not None:
-        raise ValueError("sha256 pins an archive, and a module was given")
+    prepared, wanted = settle(wanted)
+    source, facts, is_pt2 = _read(source, wanted)
     import_torch()
     devices = check_devices(wanted.device, wanted.precision)
-    source, facts = _read(source, wanted)
+    if is_pt2:
+        source = open_program(source, facts.name)
     if is_program(source):
         facts = find_facts(source, facts)
     if facts.transform is None:
@@ -80,20 +59,24 @@ def open_model(source: Any, wanted: Wanted) -> Model:
     return _make_model(running, findings, wanted, devices)
 
 
-def _read(source: Any, wanted: Wanted) -> tuple[Any, Facts]:
-    """Return an archive of TorchScript (bytes), a program or a module, and what is known of it."""
+def _read(source: Any, wanted: Wanted) -> tuple[Any, Facts, bool]:
+    """Return a program, a module or an archive (bytes), what is known of it, and if it is a .pt2.
+
+    Without torch: what is wrong with a file is said where there is none, too.
+    """
     given = (wanted.preprocess, wanted.input_size, wanted.scores)
-    if not is_archive(source):
+    is_pt2 = False
+    if is_archive(source):
+        source, name = _read_file(source)
+        described = check_archive(source, name, wanted.sha256)
+        is_pt2 = described.format == "pt2"
+        facts = read_facts(described.metadata, name, *given)
+    else:
+        if wanted.sha256 is not None:
+            raise ValueError("sha256 pins an archive, and a module was given")
         name = f"the module {type(source).__name__}"
         facts = given_facts("the exported program" if is_program(source) else name, *given)
-        return source, facts.update(wanted.channels, wanted.multilabel)
-    archive, name = _read_file(source)
-    described = check_archive(archive, name, wanted.sha256)
-    facts = read_facts(described.metadata, name, *given)
-    facts = facts.update(wanted.channels, wanted.multilabel)
-    if described.format == "pt2":
-        return open_program(archive, name), facts
-    return archive, facts
+    return source, facts.update(wanted.channels, wanted.multilabel), is_pt2
 
 
 def _read_file(source: Any) -> tuple[bytes, str]:

@@ -41,7 +41,7 @@ def find_scores(result: Any, count: int) -> tuple[Any, str]:
     else:
         found = [key for key, part in parts.items() if _is_scores(part, count)]
         if len(found) != 1:
-            raise ModelError(_say_ambiguous(result, parts, count))
+            raise ModelError(_say_ambiguous(result, count))
         scores, place = parts[found[0]], found[0]
     _check_scores(scores, count)
     if isinstance(result, tuple) and parts is not None:  # a graph knows its fields by number
@@ -152,13 +152,22 @@ def _mend_shape(shape: tuple[int, ...], count: int) -> str:
     return f" ({why}):\n{WRAPPER.format(remedy)}"
 
 
-def _say_ambiguous(result: Any, parts: dict[str, Any], count: int) -> str:
-    held = ", ".join(f"{key}: {_describe(part)}" for key, part in parts.items())
+def _say_ambiguous(result: Any, count: int) -> str:
     access = _find_access(result, count) or ".logits"
     return (
-        f"the model must return one tensor of scores, got a {type(result).__name__} of"
-        f" {len(parts)} ({held}); say which:\n{WRAPPER.format(f'self.model(x){access}')}"
+        f"the model must return one tensor of scores, got {describe_result(result)}; say which:\n"
+        f"{WRAPPER.format(f'self.model(x){access}')}"
     )
+
+
+def describe_result(result: Any) -> str:
+    """Say what a module returned: a tensor of some shape, or a container and what it holds."""
+    kind, parts = type(result).__name__, _parts(result)
+    if parts is None:
+        shape = getattr(result, "shape", None)
+        return f"a {kind}" if shape is None else f"a {kind} of shape {tuple(shape)}"
+    held = ", ".join(f"{key}: {_describe(part)}" for key, part in parts.items())
+    return f"a {kind} of {len(parts)} ({held})"
 
 
 def _find_access(result: Any, count: int) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..._core import ModelError
+from ..wanted import Score
 from .errors import is_short_memory
+from .outputs import describe_result
 
 
 class ScoreError(ModelError):
     """What is wrong with the function that the user calls a score, and not with the picture."""
-
-
-Score = Callable[[Any], Any]
 
 
 def check_score(score: Any, scores: Any, multilabel: Any, backend: Any) -> None:
@@ -40,15 +38,6 @@ def name_score(score: Score) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _describe(returned: Any) -> str:
-    """Say what a module returned, for whoever wrote the function that takes it."""
-    if hasattr(returned, "keys"):
-        return f"a {type(returned).__name__} with {', '.join(map(repr, returned.keys()))}"
-    if hasattr(returned, "shape"):
-        return f"a {type(returned).__name__} of shape {tuple(returned.shape)}"
-    return f"a {type(returned).__name__}"
-
-
 def add_score(module: Any, score: Score) -> Any:
     """Return a module that returns scores (n, K): `score` of what this one returns."""
     import torch
@@ -68,7 +57,7 @@ def add_score(module: Any, score: Score) -> Any:
                 if is_short_memory(error):
                     raise
                 raise ScoreError(
-                    f"score={name} failed on what the module returned, {_describe(returned)}:"
+                    f"score={name} failed on what the module returned, {describe_result(returned)}:"
                     f" {type(error).__name__}: {error}"
                 ) from error
             if not isinstance(values, torch.Tensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,81 +14,74 @@ from ..archive import FORMATS, METADATA, Format, check_format
 from ..facts import Facts
 from ..loading import load_model
 from ..preprocessing import Preprocessing
-from ..presets.recognising import read_preprocess
+from ..presets.recognising import settle
+from ..wanted import Wanted
 from .autograd import Affine
 from .backend import is_program, quiet_numbers
 from .copying import CopyError, copy_module
 from .exported import find_facts
 from .exporting import UnexportableError, serialise_program
 from .graphs import read_program
-from .kind import find_kind
+from .kind import Kind, find_kind
 from .original import Original
 from .reversing import reverse_channels
 from .tracing import UntraceableError, make_example, serialise
 from .truth import Truth
 
+INSTEAD = "it cannot be saved, but load_model(module) explains it"
 
-def write_model(
-    module: Any,
-    destination: Path,
-    *,
-    input_size: tuple[int, int] | None,
-    preprocess: Any,
-    scores: str,
-    labels: Sequence[str] | None,
-    channels: int | None,
-    multilabel: bool | None,
-    format: Format | None,
-) -> None:
+
+def write_model(module: Any, destination: Path, format: Format | None, wanted: Wanted) -> None:
     """Write a module or a program, as `save_model` says, which also says what fails."""
     check_destination(destination)
-    prepared = read_preprocess(preprocess)
-    size = prepared.agree_on_size(input_size)
-    if size is None:
+    prepared, wanted = settle(wanted)
+    if wanted.input_size is None:
         raise ValueError("save_model needs input_size=(height, width): preprocess does not say it")
+    assert wanted.scores is not None  # save_model has seen to that
     format = check_format(format, destination)
-    facts = Facts(f"the module {type(module).__name__}", size, scores)
-    facts = facts.update(prepared.agree_on_channels(channels), multilabel)
+    facts = Facts(f"the module {type(module).__name__}", wanted.input_size, wanted.scores)
+    facts = facts.update(wanted.channels, wanted.multilabel)
     if is_program(module):
         facts = find_facts(module, facts)
     original = Original(lambda: _read(module, prepared))
-    instead = "it cannot be saved, but load_model(module) explains it"
     try:
         with quiet_numbers():
             eager, kind = find_kind(original, facts, ([], []), "cpu")
             truth = Truth(eager, kind, one_at_a_time=False)
-    except CopyError as error:
-        raise CopyError(f"{error}: {instead}") from error
-    metadata = {
-        "format": 1,
-        "architecture": type(module).__name__,
-        "input_size": list(size),
-        "channels": kind.channels,
-        "scores": scores,
-        "multilabel": multilabel,
-        "preprocess": {
-            "scale": prepared.scale,
-            "offset": prepared.offset,
-            "channel_order": prepared.channel_order,
-        },
-        "transform": None if prepared.transform is None else prepared.transform.to_dict(),
-        "labels": None if labels is None else list(labels),
-    }
-    try:
+        metadata = _describe(module, kind, prepared, wanted)
         archive = make_archive(
             original.read(), format, metadata, kind.own_dtype, truth.takes_batches
         )
-    except (UntraceableError, UnexportableError) as error:
-        raise type(error)(f"{error}: {instead}") from error
+    except (CopyError, UntraceableError, UnexportableError) as error:
+        raise type(error)(f"{error}: {INSTEAD}") from error
     model = load_model(archive, device="cpu")
     if truth.takes_batches and not model._takes_batches:
         truth = Truth(eager, kind, one_at_a_time=True)
     if not truth.agrees(model._handle):
         raise ModelError(
             f"the {FORMATS[format]} of {facts.name} gives other scores or gradients than the"
-            f" module: {instead}"
+            f" module: {INSTEAD}"
         )
     write_archive(destination, archive)
+
+
+def _describe(module: Any, kind: Kind, prepared: Preprocessing, wanted: Wanted) -> dict[str, Any]:
+    """Return what the archive is to say of itself."""
+    return {
+        "format": 1,
+        "architecture": type(module).__name__,
+        "input_size": list(kind.facts.input_size),
+        "channels": kind.channels,
+        "scores": kind.facts.scores,
+        "multilabel": wanted.multilabel,
+        "preprocess": {
+            "scale": prepared.scale,
+            "offset": prepared.offset,
+            "channel_order": prepared.channel_order,
+        },
+        "transform": None if prepared.transform is None else prepared.transform.to_dict(),
+        "labels": None if wanted.labels is None else list(wanted.labels),
+    }
 
 
 def _read(module: Any, prepared: Preprocessing) -> Any:

@@ -1,16 +1,21 @@
 """On a CPU the memory of activations is kept from batch to batch, and given back in the end."""
 
 import gc
+import platform
 import resource
+import subprocess
+import sys
 import threading
 
 import numpy as np
+import pytest
 import torch
 from resident import resident_bytes
 from small_models import FACTS, SIZE, archive
 from torch import nn
 
 import intgrad
+from intgrad.models.torch.kept_memory import Lid
 
 IMAGE = np.full((*SIZE, 3), 100, np.uint8)
 OPTIONS = {"preprocess": FACTS["preprocess"], "input_size": SIZE, "scores": "logits"}
@@ -85,3 +90,46 @@ def test_tensors_of_others():
     assert not failed
     assert bool((before[: 2**20] == 3).all())
     assert all(np.array_equal(each, found[0]) for each in found)
+
+
+FREED = """
+import resource, sys, torch
+from intgrad.models.torch.kept_memory import Lid
+
+lid = Lid()
+def faults(closes):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    activations = [torch.ones(2**20) for _ in range(20)]  # 4 MiB each
+    if closes:
+        lid.close()
+    del activations
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+closes = sys.argv[1] == "closed"
+print([faults(closes) for _ in range(4)][-1], 80 * 2**20 // resource.getpagesize())
+"""
+
+
+@pytest.mark.unsanitized
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is glibc's malloc")
+def test_a_lid_keeps_what_a_batch_has_freed():
+    """Autograd's, in processes of their own: pages that the last of four batches had to map."""
+
+    def run(lid):
+        done = subprocess.run(
+            [sys.executable, "-c", FREED, lid], capture_output=True, text=True, check=True
+        )
+        return map(int, done.stdout.split())
+
+    given_back, pages = run("open")
+    assert given_back > pages / 2
+    kept, _ = run("closed")
+    assert kept < pages / 20
+
+
+def test_autograd_closes_its_lid(monkeypatch):
+    closed = []
+    monkeypatch.setattr(Lid, "close", lambda self: closed.append(self))
+    explain(intgrad.load_model(Wide(), device="cpu", **OPTIONS))
+    assert closed

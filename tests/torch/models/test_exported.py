@@ -700,3 +700,15 @@ def test_info_and_explain(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["input_size"] == list(SIZE)
     assert cli.main([*explain, "--steps=2"]) == 0
     assert list((tmp_path / "out").glob("*.png"))
+
+
+@pytest.mark.parametrize(("least", "most"), [(1, None), (2, 8), (3, 8)])
+def test_programs_for_a_least_number_of_pictures(least, most):
+    batch = torch.export.Dim("batch", min=least, max=most)
+    example = torch.zeros(4, 3, *SIZE)
+    program = torch.export.export(Smooth().eval(), (example,), dynamic_shapes=({0: batch},))
+    if least == 3:
+        with pytest.raises(intgrad.ModelError, match="batches of 3 at least: export it for any"):
+            intgrad.load_model(program, device="cpu", **FACTS)
+    else:
+        assert intgrad.load_model(program, device="cpu", **FACTS).num_classes == 5

@@ -73,3 +73,17 @@ def test_a_graph_that_is_scripted(tmp_path):
     found = intgrad.load_model(tmp_path / "model.pt", device="cpu").predict(IMAGE)
     expected = intgrad.load_model(Smooth(), device="cpu", **FACTS).predict(IMAGE)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path):
+    calls = []
+    module = Smooth()
+    module.register_forward_hook(lambda *_: calls.append(1))
+    facts = {"input_size": SIZE, "preprocess": "none", "scores": "logits"}
+    with pytest.raises(NotADirectoryError, match="no such folder.*nowhere"):
+        intgrad.save_model(module, tmp_path / "nowhere/x.pt2", **facts)
+    with pytest.raises(IsADirectoryError, match="a folder"):
+        intgrad.save_model(module, tmp_path, format="pt2", **facts)
+    with pytest.raises(ValueError, match="save_model needs preprocess="):
+        intgrad.save_model(module, tmp_path / "x.pt2", **{**facts, "preprocess": None})
+    assert not calls

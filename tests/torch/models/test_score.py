@@ -99,7 +99,8 @@ def test_several_numbers():
         (
             {"score": lambda y: y["nothing"]},
             intgrad.ModelError,
-            r"score=<lambda> failed on what .* a dict with 'out', 'aux': KeyError: 'nothing'",
+            r"score=<lambda> failed on what .* a dict of 2 \(out: \(.*\), aux: \(\)\): KeyError:"
+            " 'nothing'",
         ),
     ],
 )
@@ -114,3 +115,21 @@ def test_other_outputs_are_for_classes():
         intgrad.integrated_gradients(model, IMAGE, output="log_softmax")
     with pytest.raises(ValueError, match="score cannot be given with a callable"):
         intgrad.load_model(lambda batch, targets: None, score=area, output="logit")
+
+
+def test_numbers_that_add_up_to_one_may_be_scores():
+    model = intgrad.load_model(Smooth(), score=lambda y: y.softmax(1), **KIND)
+    assert model.num_classes == 5
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (lambda y: y.mean(), r"^score=<lambda> must return one number of each image"),
+        (lambda y: y.argmax(1), r"^score=<lambda> must return real numbers.* torch.int64"),
+        (lambda y: y["out"], r"^score=<lambda> failed on what the module returned, a Tensor of"),
+    ],
+)
+def test_a_wrong_score_is_not_the_pictures_fault(score, text):
+    with pytest.raises(intgrad.ModelError, match=text):
+        intgrad.load_model(Smooth(), score=score, **KIND)
