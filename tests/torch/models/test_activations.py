@@ -93,39 +93,34 @@ def test_tensors_of_others():
 
 
 FREED = """
-import resource, sys, torch
+import resource, torch
 from intgrad.models.torch.kept_memory import Lid
 
 lid = Lid()
-def faults(closes):
+def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     activations = [torch.ones(2**20) for _ in range(20)]  # 4 MiB each
-    if closes:
-        lid.close()
+    lid.close()
     del activations
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 torch.set_num_threads(1)
-closes = sys.argv[1] == "closed"
-print([faults(closes) for _ in range(4)][-1], 80 * 2**20 // resource.getpagesize())
+print([faults() for _ in range(4)][-1] / (80 * 2**20 / resource.getpagesize()))
 """
 
 
 @pytest.mark.unsanitized
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is glibc's malloc")
 def test_a_lid_keeps_what_a_batch_has_freed():
-    """Autograd's, in processes of their own: pages that the last of four batches had to map."""
+    """In processes of their own: the share of its pages that the last of four batches had to map.
 
-    def run(lid):
+    In four, because without a lid, which mostly gives 1, something else may end the heap by chance.
+    """
+    for _ in range(4):
         done = subprocess.run(
-            [sys.executable, "-c", FREED, lid], capture_output=True, text=True, check=True
+            [sys.executable, "-c", FREED], capture_output=True, text=True, check=True
         )
-        return map(int, done.stdout.split())
-
-    given_back, pages = run("open")
-    assert given_back > pages / 2
-    kept, _ = run("closed")
-    assert kept < pages / 20
+        assert float(done.stdout) < 0.1  # one of the 20 blocks may lie elsewhere
 
 
 def test_autograd_closes_its_lid(monkeypatch):
