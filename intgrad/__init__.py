@@ -14,7 +14,9 @@ from . import adapters
 from ._core import ModelError
 from ._version import __version__
 from .attribution.call import integrated_gradients, random_baseline_integrated_gradients
+from .attribution.expected import expected_gradients, iter_expected_gradients
 from .attribution.info import AttributionInfo
+from .attribution.smooth import iter_smoothgrad, smoothgrad
 from .attribution.stream import iter_integrated_gradients
 from .images.reading import load_image
 from .models.loading import load_model
@@ -33,12 +35,16 @@ __all__ = [
     "ModelError",
     "__version__",
     "adapters",
+    "expected_gradients",
     "explore",
     "integrated_gradients",
+    "iter_expected_gradients",
     "iter_integrated_gradients",
+    "iter_smoothgrad",
     "keep_freed_memory",
     "load_image",
     "load_model",
     "random_baseline_integrated_gradients",
     "save_model",
+    "smoothgrad",
 ]

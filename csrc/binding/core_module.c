@@ -18,6 +18,7 @@ static int core_exec(PyObject *module)
 {
     if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddFunctions(module, ig_rule_methods) < 0 ||
         PyModule_AddFunctions(module, ig_model_methods) < 0 ||
+        PyModule_AddFunctions(module, ig_curve_methods) < 0 ||
         PyModule_AddFunctions(module, ig_integration_methods) < 0 ||
         PyModule_AddFunctions(module, ig_visual_methods) < 0 ||
         PyModule_AddIntConstant(module, "FIRST_NODES", IG_FIRST_NODES) < 0)

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /* The version in the name keeps a stale _torch from talking to a newer _core. */
-#define IG_HANDLE_NAME "intgrad.model/2"
+#define IG_HANDLE_NAME "intgrad.model/3"
 
 typedef struct {
     const ig_backend *backend;

@@ -7,6 +7,8 @@
 #include "progress.h"
 #include "state.h"
 
+#include <string.h>
+
 /* The arrays of one integration; all owned. */
 typedef struct {
     PyArrayObject *images, *baselines, *targets, *alphas, *weights, *half_weights;
@@ -14,6 +16,7 @@ typedef struct {
     ig_regions *regions; /* (N), of `labels` */
     PyArrayObject *attributions, *gradients, *error_map, *pixel_error_map, *refined, *node_counts;
     PyArrayObject *scores, *baseline_scores, *sums, *quadrature_error, *baseline_error;
+    PyArrayObject *starts, *evaluations; /* of draws */
 } integration;
 
 static void release_integration(integration *a)
@@ -41,12 +44,19 @@ static void release_integration(integration *a)
     Py_XDECREF(a->sums);
     Py_XDECREF(a->quadrature_error);
     Py_XDECREF(a->baseline_error);
+    Py_XDECREF(a->starts);
+    Py_XDECREF(a->evaluations);
 }
 
 /* What is computed beside the attributions, and how the nodes are chosen. */
 typedef struct {
     int error_map, gradient;
     ig_adaptive adaptive; /* a tolerance of 0: the nodes are given */
+    ig_curve curve;
+    int has_draws;
+    ig_draws draws;
+    PyObject *draw;     /* borrowed */
+    size_t picture_size; /* values that it gives */
 } wishes;
 
 static int same_shape(ig_shape a, ig_shape b)
@@ -62,7 +72,7 @@ static int check_nodes(const integration *a, const wishes *wanted)
         PyErr_SetString(PyExc_ValueError, "alphas, weights and half_weights must be equally long");
         return 0;
     }
-    if (wanted->error_map && !a->half_weights) {
+    if (wanted->error_map && !a->half_weights && !wanted->has_draws) {
         PyErr_SetString(PyExc_ValueError, "an error map needs half_weights");
         return 0;
     }
@@ -72,6 +82,35 @@ static int check_nodes(const integration *a, const wishes *wanted)
     }
     return ig_check_size((size_t)PyArray_DIM(a->images, 0), (size_t)PyArray_DIM(a->baselines, 1),
                          (size_t)count);
+}
+
+static int check_draws(const integration *a, const wishes *wanted)
+{
+    const ig_draws *draws = &wanted->draws;
+    const size_t count = draws->count, stratum = draws->is_stratified ? draws->per_stratum : 1;
+    const size_t nodes = (size_t)PyArray_DIM(a->alphas, 0);
+    if (count < 1 || draws->per_picture < 1 || stratum < 1 || count % stratum ||
+        (a->starts && (size_t)PyArray_DIM(a->starts, 0) != draws->rounds * count) ||
+        (draws->is_stratified && (stratum < 2 || !a->starts)) ||
+        (draws->statistic != IG_MEAN && (draws->is_stratified || a->half_weights)) ||
+        (draws->tolerance > 0.0 && draws->max_evaluations / nodes < count)) {
+        PyErr_SetString(PyExc_ValueError, "draws do not fit together");
+        return 0;
+    }
+    return ig_check_size((size_t)PyArray_DIM(a->images, 0), count, nodes);
+}
+
+static int check_curve(const integration *a, const wishes *wanted)
+{
+    const ig_curve *curve = &wanted->curve;
+    const int steps_fit = (size_t)(PyArray_DIM(a->alphas, 0) - !curve->is_left) == curve->steps;
+    if (curve->sigma >= 0.0 && curve->sigma <= 1e4 && curve->fraction >= 0.0 &&
+        curve->fraction <= 1.0 && curve->max_distance >= 0.0 &&
+        ((curve->kind != IG_GUIDED && !curve->is_left) ||
+         (curve->steps > 0 && steps_fit && wanted->adaptive.tolerance == 0.0)))
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "sigma, fraction, max_distance or steps do not fit the path");
+    return 0;
 }
 
 static int check_adaptive(const integration *a, const ig_adaptive *adaptive)
@@ -142,7 +181,8 @@ static int check_integration(const integration *a, const wishes *wanted)
     const ig_shape shape = ig_shape_of(a->images);
     return ig_check_size((size_t)n, (size_t)PyArray_DIM(a->targets, 1), ig_shape_size(shape)) &&
            (wanted->adaptive.tolerance > 0.0 ? check_adaptive(a, &wanted->adaptive)
-                                             : check_nodes(a, wanted));
+                                             : check_nodes(a, wanted)) &&
+           check_curve(a, wanted) && (!wanted->has_draws || check_draws(a, wanted));
 }
 
 static int allocate_nodes(integration *a, const ig_adaptive *adaptive)
@@ -154,7 +194,7 @@ static int allocate_nodes(integration *a, const ig_adaptive *adaptive)
     return a->refined && a->node_counts;
 }
 
-static int allocate_regions(integration *a)
+static int allocate_regions(integration *a, const wishes *wanted)
 {
     const npy_intp n = PyArray_DIM(a->images, 0), t = PyArray_DIM(a->targets, 1);
     const npy_intp cells[2] = {n, t};
@@ -165,7 +205,7 @@ static int allocate_regions(integration *a)
     a->region_error = (PyArrayObject *)PyArray_SimpleNew(2, cells, NPY_DOUBLE);
     if (!a->region_sums || !a->region_error)
         return 0;
-    if (!a->half_weights)
+    if (!a->half_weights && !wanted->has_draws)
         return 1;
     a->region_deviations = (PyArrayObject *)PyArray_SimpleNew(1, &count, NPY_FLOAT32);
     return a->region_deviations != NULL;
@@ -186,7 +226,9 @@ static int allocate_results(integration *a, const wishes *wanted)
         return 0;
     if (wanted->adaptive.tolerance > 0.0 && !allocate_nodes(a, &wanted->adaptive))
         return 0;
-    if (a->regions && !allocate_regions(a))
+    if (a->regions && !allocate_regions(a, wanted))
+        return 0;
+    if (wanted->has_draws && !(a->evaluations = (PyArrayObject *)PyArray_SimpleNew(1, maps, NPY_INT64)))
         return 0;
     if (wanted->error_map &&
         (!(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)) ||
@@ -204,15 +246,21 @@ static ig_request to_request(const integration *a, ig_output output, int sample,
     const size_t n = (size_t)PyArray_DIM(a->images, 0), m = (size_t)PyArray_DIM(a->baselines, 1);
     const size_t count = (size_t)PyArray_DIM(a->alphas, 0);
     const int adaptive = wanted->adaptive.tolerance > 0.0;
-    const size_t points = n * (adaptive ? wanted->adaptive.max_evaluations : m * count);
+    const size_t paths = wanted->has_draws ? wanted->draws.count : m;
+    const size_t points = n * (adaptive ? wanted->adaptive.max_evaluations : paths * count);
     return (ig_request){
         .shape = ig_shape_of(a->images),
         .output = output,
+        .curve = wanted->curve,
+        .draws = wanted->has_draws ? &wanted->draws : NULL,
         .image_count = n,
         .baseline_count = m,
         .target_count = (size_t)PyArray_DIM(a->targets, 1),
         .images = PyArray_DATA(a->images),
-        .baselines = PyArray_DATA(a->baselines),
+        /* A gradient has none, and where they are drawn nobody knows their scores. */
+        .baselines = wanted->curve.kind == IG_STAY || wanted->draws.starts
+                         ? NULL
+                         : PyArray_DATA(a->baselines),
         .baselines_are_shared = PyArray_DIM(a->baselines, 0) == 1,
         .baselines_are_a_sample = sample,
         .targets = PyArray_DATA(a->targets),
@@ -247,6 +295,7 @@ static ig_result to_result(const integration *a)
         .region_deviations = data_of(a->region_deviations),
         .region_error = data_of(a->region_error),
         .alphas = data_of(a->refined),
+        .evaluations = data_of(a->evaluations),
         .node_counts = data_of(a->node_counts),
     };
 }
@@ -268,10 +317,94 @@ static PyObject *to_answer(const integration *a, size_t batch_size)
         put(answer, "baseline_error", a->baseline_error) && put(answer, "alphas", a->refined) &&
         put(answer, "node_counts", a->node_counts) && put(answer, "region_sums", a->region_sums) &&
         put(answer, "region_deviations", a->region_deviations) &&
+        put(answer, "evaluations", a->evaluations) &&
         put(answer, "region_error", a->region_error))
         return answer;
     Py_XDECREF(answer);
     return NULL;
+}
+
+/* The picture that the callable in `context` gives, checked. */
+static ig_status draw_picture(void *context, size_t image, size_t number, float *ret_picture,
+                              ig_error *error)
+{
+    const wishes *wanted = context;
+    const size_t size = wanted->picture_size;
+    const PyGILState_STATE gil = PyGILState_Ensure();
+    ig_status status = IG_PENDING;
+    (void)error;
+    PyObject *given =
+        PyObject_CallFunction(wanted->draw, "nn", (Py_ssize_t)image, (Py_ssize_t)number);
+    PyArrayObject *picture = given ? ig_to_array(given, NPY_FLOAT32, 3) : NULL;
+    if (picture && (size_t)PyArray_SIZE(picture) != size)
+        PyErr_SetString(PyExc_ValueError, "a drawn picture must have the images' shape");
+    else if (picture && ig_check_pictures(picture, "a drawn picture")) {
+        memcpy(ret_picture, PyArray_DATA(picture), size * sizeof *ret_picture);
+        status = IG_OK;
+    }
+    Py_XDECREF(picture);
+    Py_XDECREF(given);
+    PyGILState_Release(gil);
+    return status;
+}
+
+/* What is None is left as it is; 0 with an exception set on failure. */
+static int to_curve(PyObject *object, ig_curve *ret_curve)
+{
+    static const char *const names[] = {"straight", "blur", "guided", "stay"};
+    const char *name;
+    Py_ssize_t steps;
+    if (object == Py_None)
+        return 1;
+    if (!PyArg_ParseTuple(object, "spnddd;curve must be (kind, left, steps, sigma, fraction, "
+                                  "max_distance)",
+                          &name, &ret_curve->is_left, &steps, &ret_curve->sigma,
+                          &ret_curve->fraction, &ret_curve->max_distance))
+        return 0;
+    ret_curve->steps = (size_t)steps;
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (strcmp(name, names[k]) == 0) {
+            ret_curve->kind = (ig_curve_kind)k;
+            return 1;
+        }
+    PyErr_Format(PyExc_ValueError, "curve must be straight, blur, guided or stay, got %s", name);
+    return 0;
+}
+
+/* The same of draws; `a` gets the starts, an array. */
+static int to_draws(PyObject *object, integration *a, wishes *wanted)
+{
+    static const char *const names[] = {"mean", "square", "variance"};
+    ig_draws *draws = &wanted->draws;
+    const char *statistic;
+    PyObject *starts;
+    Py_ssize_t count, per_stratum, per_picture, max_evaluations;
+    if (object == Py_None)
+        return 1;
+    if (!PyArg_ParseTuple(object, "nnnOOsdpn;draws must be (count, per_stratum, per_picture, draw, "
+                                  "starts, statistic, tolerance, by_region, max_evaluations)",
+                          &count, &per_stratum, &per_picture, &wanted->draw, &starts, &statistic,
+                          &draws->tolerance, &draws->by_region, &max_evaluations) ||
+        !ig_check_positive(count, "draws") ||
+        (starts != Py_None && !(a->starts = ig_to_array(starts, NPY_DOUBLE, 1))))
+        return 0;
+    wanted->has_draws = 1;
+    draws->count = (size_t)count;
+    draws->is_stratified = per_stratum > 0;
+    draws->per_stratum = (size_t)per_stratum;
+    draws->per_picture = (size_t)per_picture;
+    draws->max_evaluations = (size_t)max_evaluations;
+    draws->draw = draw_picture;
+    draws->context = wanted;
+    draws->starts = a->starts ? PyArray_DATA(a->starts) : NULL;
+    draws->rounds = a->starts ? (size_t)PyArray_DIM(a->starts, 0) / draws->count : 1;
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (strcmp(statistic, names[k]) == 0) {
+            draws->statistic = (ig_statistic)k;
+            return 1;
+        }
+    PyErr_Format(PyExc_ValueError, "statistic must be mean, square or variance, got %s", statistic);
+    return 0;
 }
 
 PyDoc_STRVAR(
@@ -279,7 +412,7 @@ PyDoc_STRVAR(
     "integrate(model, images, baselines, targets, alphas, weights, half_weights, output,\n"
     "          batch_size, sample=False, error_map=False, gradient=False, tolerance=0,\n"
     "          max_evaluations=0, most_retained=0, first_image=0, progress=None, labels=None,\n"
-    "          region_counts=None, by_region=False)\n--\n\n"
+    "          region_counts=None, by_region=False, curve=None, draws=None)\n--\n\n"
     "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
     "targets (N, T), on the given nodes, or to a tolerance other than 0. Returns a dict:\n"
     "attributions, gradients and error_map (N, T, H, W, C) and pixel_error_map (N, T, H, W)\n"
@@ -288,7 +421,11 @@ PyDoc_STRVAR(
     "image's paths one after the other, and node_counts (N, M). With labels (N, H, W) int32 of\n"
     "region_counts (N) regions: region_error (N, T), and region_sums and region_deviations, of\n"
     "each image (T, regions) one after the other; by_region makes the tolerance theirs. What was\n"
-    "not asked for is None.");
+    "not asked for is None.\n\n"
+    "curve is (kind, left, steps, sigma, fraction, max_distance) with a kind of straight, blur,\n"
+    "guided or stay; draws are (count, per_stratum, per_picture, draw, starts, statistic,\n"
+    "tolerance, by_region, max_evaluations), where draw(image, number) returns a picture: see\n"
+    "backend.h and integrate.h. evaluations (N) are theirs.");
 
 static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keywords)
 {
@@ -297,9 +434,10 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
                             "batch_size", "sample",          "error_map",     "gradient",
                             "tolerance",  "max_evaluations", "most_retained", "first_image",
                             "progress",   "labels",          "region_counts", "by_region",
-                            NULL};
+                            "curve",      "draws",           NULL};
     PyObject *model, *images, *baselines, *targets, *alphas, *weights, *half;
     PyObject *progress = Py_None, *labels = Py_None, *region_counts = Py_None;
+    PyObject *curve = Py_None, *draws = Py_None;
     const char *output_name;
     Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0;
     int sample = 0;
@@ -308,10 +446,11 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
     integration a = {0};
     wishes wanted = {0};
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OOOOOOOsn|pppdnnnOOOp", names, &model, &images, &baselines, &targets,
+            args, keywords, "OOOOOOOsn|pppdnnnOOOpOO", names, &model, &images, &baselines, &targets,
             &alphas, &weights, &half, &output_name, &batch_size, &sample, &wanted.error_map,
             &wanted.gradient, &wanted.adaptive.tolerance, &max_evaluations, &most_retained,
-            &first_image, &progress, &labels, &region_counts, &wanted.adaptive.by_region) ||
+            &first_image, &progress, &labels, &region_counts, &wanted.adaptive.by_region,
+            &curve, &draws) ||
         !ig_to_output(output_name, &output) || !ig_check_positive(batch_size, "batch_size"))
         return NULL;
     wanted.adaptive.max_evaluations = (size_t)max_evaluations;
@@ -325,9 +464,11 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
         (half != Py_None && !(a.half_weights = ig_to_array(half, NPY_DOUBLE, 1))) ||
         (labels != Py_None && (!(a.labels = ig_to_array(labels, NPY_INT32, 3)) ||
                                !(a.region_counts = ig_to_array(region_counts, NPY_INT64, 1)))) ||
+        !to_curve(curve, &wanted.curve) || !to_draws(draws, &a, &wanted) ||
         !check_integration(&a, &wanted) || (a.labels && !find_regions(&a)) ||
         !allocate_results(&a, &wanted))
         goto done;
+    wanted.picture_size = ig_shape_size(ig_shape_of(a.images));
     ig_request request = to_request(&a, output, sample, batch_size, &wanted);
     request.first_image = (size_t)first_image;
     ig_result result = to_result(&a);

@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define IG_ABI_VERSION 2
+#define IG_ABI_VERSION 3
 
 /* Opaque: only the backend that made it knows what it is. */
 typedef struct ig_model ig_model;
@@ -70,9 +70,15 @@ typedef struct {
 /* ---- Path store -----------------------------------------------------------------------------
  *
  * A path runs from a baseline (alpha 0) to an image (alpha 1) and belongs to T targets, which
- * share its forward passes. The store interpolates, asks for gradients and keeps their weighted
- * sums, wherever that is cheapest: engine/host_path.c does it in host memory over `gradients`; a
- * backend whose gradients are born on a device may keep everything there and override it.
+ * share its forward passes. The store makes its pictures, asks for gradients and keeps their
+ * weighted sums, wherever that is cheapest: engine/host_path.c does it in host memory over
+ * `gradients`; a backend whose gradients are born on a device may keep everything there and
+ * override it.
+ *
+ * A path is a polyline of pictures x_0 .. x_n with gradients g_k. Attributions are the integral
+ * along it by the trapezoid, sum_k (x[k+1] - x[k]) * (g[k] + g[k+1]) / 2, value by value. On a
+ * straight line the distances are all one, (image - baseline), so that it is enough to sum up
+ * weighted gradients, by any rule.
  *
  * A path is either streamed (the final weights are known when a point is evaluated, nothing is
  * kept but the sums) or retained (every gradient is kept until the path is closed, weights are
@@ -80,7 +86,27 @@ typedef struct {
  */
 typedef struct ig_paths ig_paths; /* opaque: a store, with its paths numbered from 0 */
 
-/* What a node contributes to each of a path's sums. */
+/* What pictures a path goes through. */
+typedef enum {
+    IG_STRAIGHT,   /* baseline + alpha * (image - baseline) */
+    IG_BLUR,       /* the image blurred, by less and less: Xu et al. 2020, arXiv 2004.03383 */
+    IG_GUIDED,     /* each moves the pixels of least gradient: kernels.h, ig_guided_step */
+    IG_STAY        /* the image itself: attributions are the gradient, of no path */
+} ig_curve_kind;
+
+typedef struct {
+    ig_curve_kind kind;
+    /* The authors' sums for IG_BLUR and IG_GUIDED: sum_k of what the picture moves by at node k
+     * times g_k. Blurring then goes linearly with alpha, not with its square, and moves by a finite
+     * difference of 0.01 in sigma. */
+    int is_left;
+    size_t steps; /* of IG_GUIDED and where is_left: nodes are at multiples of 1 / steps */
+    double sigma; /* IG_BLUR: standard deviation at alpha 0, in pixels */
+    double fraction, max_distance; /* IG_GUIDED */
+} ig_curve;
+
+/* What a node contributes to each of a path's sums. On a curve only which of them are 0 matters:
+ * a half_weight where T_half leaves the node out, a jump_weight at the first node. */
 typedef struct {
     double weight;      /* to T, the rule's own estimate of the mean gradient */
     double half_weight; /* to T_half, the same rule on every other node */
@@ -95,19 +121,18 @@ typedef struct {
 
 /* What the sums of a path are written to, owned by the caller: each (T, H, W, C) but pixel_jumps,
  * which is (T, H, W), and region_jumps, (T, regions of the path). All but `sum` are NULL where the
- * store was created without them. With J the gradient less that at the node before: */
+ * store was created without them. All but `gradient` are attributions: with J the gradient less
+ * that at the node before, times what the picture moved by: */
 typedef struct {
-    double *sum;          /* sum of weight * gradient */
-    double *half;         /* sum of half_weight * gradient */
-    double *jumps;        /* sum of jump_weight * J^2 */
-    double *pixel_jumps;  /* sum of jump_weight * (channel mean of J * (image - baseline))^2 */
-    double *region_jumps; /* sum of jump_weight * (sum over a region of J * (image - baseline))^2 */
+    double *sum;          /* T */
+    double *half;         /* T_half */
+    double *jumps;        /* sum of h^2 J^2 / 12, the variance of T where J is Brownian */
+    double *pixel_jumps;  /* the same of the channel means of h J */
+    double *region_jumps; /* the same of their sums over regions */
     float *gradient;      /* the gradient at the node of alpha 1, which the path must have */
 } ig_sums;
 
-/* Squared norms of the attributions that retained paths add up to, for one target. With T the sum
- * over the paths of (image - baseline) * (sum of weight * gradient), and T_half the same of
- * half_weight: */
+/* Squared norms of the attributions that retained paths add up to, for one target. */
 typedef struct {
     double square;            /* ||T||^2 */
     double difference_square; /* ||T - T_half||^2 */
@@ -117,6 +142,7 @@ typedef struct {
     ig_shape shape;
     size_t target_count; /* T, at least 1 */
     ig_output output;
+    ig_curve curve; /* of all paths */
     int with_half;
     int with_jumps;
     int with_region_jumps;
@@ -134,14 +160,14 @@ typedef struct {
                       const int64_t *targets, ig_regions regions, int retain, size_t *ret_path,
                       ig_error *error);
     /* Evaluates n points, which may belong to any open paths; the points of a streamed path must
-     * come in the order of their alphas. ret_values (n, T) receives F at each point. On failure
+     * come in the order of their alphas, and one at a time where it is IG_GUIDED. ret_values (n, T) receives F at each point. On failure
      * *ret_point is the point at fault, or n where it was no single one's. IG_NO_MEMORY leaves
      * *ret_done points evaluated (0 on any other failure: the work is over): go on after them. */
     ig_status (*evaluate)(ig_paths *paths, const ig_point *points, size_t n, double *ret_values,
                           size_t *ret_done, size_t *ret_point, ig_error *error);
-    /* ||(g[k+1] - g[k]) * (image - baseline)|| over all targets, between the retained nodes in
-     * the order of their alphas: one double fewer than the path has nodes. By region, the norm is
-     * that of the regions' sums, here and in what `assess` gives. */
+    /* ||(g[k+1] - g[k]) * (x[k+1] - x[k])|| / (alpha[k+1] - alpha[k]) over all targets, between the
+     * retained nodes in the order of their alphas: one double fewer than the path has nodes. By
+     * region, the norm is that of the regions' sums, here and in what `assess` gives. */
     ig_status (*jump_norms)(ig_paths *paths, size_t path, double *ret_norms, ig_error *error);
     /* What the n retained paths of one image come to together: ret_norms (T). weights[k] are those
      * of path k, one for each of its nodes in the order of their alphas. */

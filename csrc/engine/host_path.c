@@ -11,6 +11,7 @@
 typedef struct {
     double alpha;
     float *gradient;
+    float *picture;   /* NULL on a straight path, which knows how far it is to the next */
     double jump_norm; /* to the next node; negative where it has not been computed */
 } node;
 
@@ -24,6 +25,9 @@ typedef struct {
     ig_sums sums;
     size_t region_capacity; /* of sums.region_jumps */
     float *previous;
+    /* Streamed on a curve: the picture of that gradient, and both at the last node of T_half. */
+    float *previous_picture, *half_previous, *half_picture;
+    double *position; /* IG_GUIDED: the next picture */
     /* Retained: nodes by ascending alpha. */
     node *nodes;
     size_t node_count, node_capacity;
@@ -39,6 +43,9 @@ struct ig_paths {
     size_t path_count;
     double *region_scratch; /* a value for each region of any path */
     size_t region_capacity;
+    double *moved;   /* on a curve: what a picture moves by, or the picture itself */
+    double *scratch; /* for ig_blur */
+    float *floats;   /* for ig_guided_step */
     /* Buffers of one evaluation, for up to `capacity` points. */
     size_t capacity;
     float *pixels, *gradients, *values;
@@ -61,6 +68,26 @@ static size_t count_pixels(const ig_paths *paths)
     return paths->count / paths->config.shape.channels;
 }
 
+static int is_curve(const ig_paths *paths)
+{
+    return paths->config.curve.kind == IG_BLUR || paths->config.curve.kind == IG_GUIDED;
+}
+
+/* Scratch for its pictures; 0 when memory is short. */
+static int prepare_curve(ig_paths *paths)
+{
+    const ig_shape shape = paths->config.shape;
+    const size_t doubles = ig_blur_scratch(shape.height, shape.width, shape.channels);
+    if (!is_curve(paths))
+        return 1;
+    paths->moved = malloc(paths->size * sizeof *paths->moved);
+    if (paths->config.curve.kind == IG_BLUR)
+        paths->scratch = malloc((doubles + paths->size) * sizeof *paths->scratch);
+    else
+        paths->floats = malloc(ig_guided_scratch(paths->size) * sizeof *paths->floats);
+    return paths->moved && (paths->scratch || paths->floats);
+}
+
 ig_status ig_host_paths_create(const ig_backend *backend, ig_model *model,
                                const ig_paths_config *config, ig_paths **ret_paths, ig_error *error)
 {
@@ -73,7 +100,7 @@ ig_status ig_host_paths_create(const ig_backend *backend, ig_model *model,
     paths->size = ig_shape_size(config->shape);
     paths->count = paths->size * config->target_count;
     *ret_paths = paths;
-    return IG_OK;
+    return prepare_curve(paths) ? IG_OK : no_memory(error);
 }
 
 /* A closed slot, or a new one; NULL when memory is short. */
@@ -123,6 +150,33 @@ static int reserve_regions(ig_paths *paths, size_t count)
     return paths->region_capacity > 0;
 }
 
+/* Allocates a buffer the first time; 0 when memory is short. */
+static int prepare_floats(float **buffer, size_t count)
+{
+    if (!*buffer)
+        *buffer = malloc(count * sizeof **buffer);
+    return *buffer != NULL;
+}
+
+/* What a streamed path on a curve keeps of the nodes before. */
+static int prepare_nodes(const ig_paths *paths, path *slot)
+{
+    return prepare_floats(&slot->previous, paths->count) &&
+           prepare_floats(&slot->previous_picture, paths->size) &&
+           (!paths->config.with_half || (prepare_floats(&slot->half_previous, paths->count) &&
+                                         prepare_floats(&slot->half_picture, paths->size)));
+}
+
+/* Where a guided path starts; 0 when memory is short. */
+static int prepare_position(const ig_paths *paths, path *slot, const float *baseline)
+{
+    if (!slot->position && !(slot->position = malloc(paths->size * sizeof *slot->position)))
+        return 0;
+    for (size_t i = 0; i < paths->size; i++)
+        slot->position[i] = baseline[i];
+    return 1;
+}
+
 static int prepare_sums(const ig_paths *paths, path *slot)
 {
     if (!clear_sum(&slot->sums.sum, paths->count))
@@ -134,14 +188,12 @@ static int prepare_sums(const ig_paths *paths, path *slot)
             !clear_sum(&slot->sums.pixel_jumps, count_pixels(paths)) ||
             (paths->config.with_region_jumps && !prepare_region_jumps(paths, slot)))
             return 0;
-        if (!slot->previous)
-            slot->previous = malloc(paths->count * sizeof *slot->previous);
-        if (!slot->previous)
+        if (!prepare_floats(&slot->previous, paths->count))
             return 0;
     }
-    if (paths->config.with_gradient && !slot->sums.gradient)
-        slot->sums.gradient = malloc(paths->count * sizeof *slot->sums.gradient);
-    return slot->sums.gradient || !paths->config.with_gradient;
+    if (is_curve(paths) && !paths->config.curve.is_left && !prepare_nodes(paths, slot))
+        return 0;
+    return !paths->config.with_gradient || prepare_floats(&slot->sums.gradient, paths->count);
 }
 
 static ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
@@ -153,6 +205,8 @@ static ig_status open_path(ig_paths *paths, const float *image, const float *bas
         return no_memory(error);
     slot->regions = regions;
     if (!retain && !prepare_sums(paths, slot))
+        return no_memory(error);
+    if (paths->config.curve.kind == IG_GUIDED && !prepare_position(paths, slot, baseline))
         return no_memory(error);
     slot->is_open = 1;
     slot->retain = retain;
@@ -166,8 +220,10 @@ static ig_status open_path(ig_paths *paths, const float *image, const float *bas
 static void close_path(ig_paths *paths, size_t index)
 {
     path *slot = &paths->paths[index];
-    for (size_t k = 0; k < slot->node_count; k++)
+    for (size_t k = 0; k < slot->node_count; k++) {
         free(slot->nodes[k].gradient);
+        free(slot->nodes[k].picture);
+    }
     slot->node_count = 0;
     slot->is_open = 0;
 }
@@ -184,10 +240,17 @@ static void destroy(ig_paths *paths)
         free(slot->sums.region_jumps);
         free(slot->sums.gradient);
         free(slot->previous);
+        free(slot->previous_picture);
+        free(slot->half_previous);
+        free(slot->half_picture);
+        free(slot->position);
         free(slot->nodes);
     }
     free(paths->paths);
     free(paths->region_scratch);
+    free(paths->moved);
+    free(paths->scratch);
+    free(paths->floats);
     free(paths->pixels);
     free(paths->gradients);
     free(paths->values);
@@ -214,8 +277,18 @@ static int reserve(ig_paths *paths, size_t n)
     return enough;
 }
 
+/* A copy of `count` floats; NULL when memory is short. */
+static float *copy_floats(const float *values, size_t count)
+{
+    float *copy = malloc(count * sizeof *copy);
+    if (copy)
+        memcpy(copy, values, count * sizeof *copy);
+    return copy;
+}
+
 /* Keeps a gradient at its place among the path's nodes; 0 when memory is short. */
-static int retain_gradient(path *slot, double alpha, const float *gradient, size_t count)
+static int retain_gradient(const ig_paths *paths, path *slot, double alpha, const float *picture,
+                           const float *gradient)
 {
     if (slot->node_count == slot->node_capacity) {
         const size_t capacity = slot->node_capacity ? 2 * slot->node_capacity : 16;
@@ -225,65 +298,103 @@ static int retain_gradient(path *slot, double alpha, const float *gradient, size
         slot->nodes = grown;
         slot->node_capacity = capacity;
     }
-    float *copy = malloc(count * sizeof *copy);
-    if (!copy)
+    node kept = {alpha, copy_floats(gradient, paths->count), NULL, -1.0};
+    if (kept.gradient && is_curve(paths) &&
+        !(kept.picture = copy_floats(picture, paths->size))) {
+        free(kept.gradient);
         return 0;
-    memcpy(copy, gradient, count * sizeof *copy);
+    }
+    if (!kept.gradient)
+        return 0;
     size_t at = slot->node_count++;
     for (; at > 0 && slot->nodes[at - 1].alpha > alpha; at--)
         slot->nodes[at] = slot->nodes[at - 1];
-    slot->nodes[at] = (node){alpha, copy, -1.0};
+    slot->nodes[at] = kept;
     if (at > 0)
         slot->nodes[at - 1].jump_norm = -1.0;
     return 1;
 }
 
-/* The jumps of the regions' attributions between two nodes, for one target. */
-static void find_region_jumps(const ig_paths *paths, const path *slot, const float *gradient,
-                              const float *previous, size_t target, double *ret_jumps)
+/* ---- Sums ---------------------------------------------------------------------------------- */
+
+/* The gradients at a node and at the one before, and what they are multiplied with: where the
+ * pictures differ by. On a straight path that is the whole of it, image and baseline. */
+static ig_chord straight_chord(const path *slot, const float *gradient, const float *previous)
 {
-    const size_t channels = paths->config.shape.channels, offset = target * paths->size;
-    ig_region_jumps(gradient + offset, previous + offset, slot->image, slot->baseline,
-                    slot->regions.labels, paths->size / channels, channels, slot->regions.count,
-                    ret_jumps);
+    return (ig_chord){slot->image, slot->baseline, gradient, previous};
 }
 
-static void add_region_jumps(const ig_paths *paths, const path *slot, const float *gradient,
-                             const float *previous, double weight, double *region_jumps)
+/* That of one target. */
+static ig_chord chord_of(const ig_paths *paths, ig_chord chord, size_t target)
 {
+    chord.gradient += target * paths->size;
+    chord.previous += target * paths->size;
+    return chord;
+}
+
+/* The jumps of the regions' attributions between two nodes, for one target. */
+static void find_region_jumps(const ig_paths *paths, const path *slot, ig_chord chord,
+                              double *ret_jumps)
+{
+    const size_t channels = paths->config.shape.channels;
+    ig_region_jumps(chord.gradient, chord.previous, chord.to, chord.from, slot->regions.labels,
+                    paths->size / channels, channels, slot->regions.count, ret_jumps);
+}
+
+/* Adds the jump since the node before, of all targets, to the sums of jumps that are pooled. */
+static void add_pooled_jumps(const ig_paths *paths, const path *slot, ig_chord chord, double weight,
+                             ig_sums sums)
+{
+    const size_t channels = paths->config.shape.channels, pixels = paths->size / channels;
     for (size_t t = 0; t < count_targets(paths); t++) {
-        find_region_jumps(paths, slot, gradient, previous, t, paths->region_scratch);
+        const ig_chord own = chord_of(paths, chord, t);
+        ig_path_accumulate_pixel_jump(own.gradient, own.previous, own.to, own.from, weight, pixels,
+                                      channels, sums.pixel_jumps + t * pixels);
+        if (!sums.region_jumps)
+            continue;
+        find_region_jumps(paths, slot, own, paths->region_scratch);
         ig_region_add_squares(paths->region_scratch, weight, slot->regions.count,
-                              region_jumps + t * slot->regions.count);
+                              sums.region_jumps + t * slot->regions.count);
     }
 }
 
-/* Adds the jump since the node before, of all targets, to the jump sums. */
-static void add_jump(const ig_paths *paths, const path *slot, const float *gradient,
-                     const float *previous, double weight, ig_sums sums)
-{
-    const size_t channels = paths->config.shape.channels, pixels = paths->size / channels;
-    ig_path_accumulate_jump(gradient, previous, weight, paths->count, sums.jumps);
-    for (size_t t = 0; t < count_targets(paths); t++)
-        ig_path_accumulate_pixel_jump(gradient + t * paths->size, previous + t * paths->size,
-                                      slot->image, slot->baseline, weight, pixels, channels,
-                                      sums.pixel_jumps + t * pixels);
-    if (sums.region_jumps)
-        add_region_jumps(paths, slot, gradient, previous, weight, sums.region_jumps);
-}
-
-/* Adds a node's gradient to the sums; `previous` is NULL at the first node of a path. */
+/* Adds a node's gradient to the sums of a straight path; `previous` is NULL at its first node. Sum,
+ * half and jumps are in gradient units until they are read. */
 static void add_gradient(const ig_paths *paths, const path *slot, const float *gradient,
                          const float *previous, ig_weights weights, ig_sums sums)
 {
     ig_path_accumulate(gradient, weights.weight, paths->count, sums.sum);
     if (sums.half && weights.half_weight != 0.0)
         ig_path_accumulate(gradient, weights.half_weight, paths->count, sums.half);
-    if (sums.jumps && previous)
-        add_jump(paths, slot, gradient, previous, weights.jump_weight, sums);
+    if (!sums.jumps || !previous)
+        return;
+    ig_path_accumulate_jump(gradient, previous, weights.jump_weight, paths->count, sums.jumps);
+    add_pooled_jumps(paths, slot, straight_chord(slot, gradient, previous), weights.jump_weight,
+                     sums);
 }
 
-static void stream_gradient(const ig_paths *paths, path *slot, const ig_point *point,
+static void add_chord_sum(const ig_paths *paths, ig_chord chord, double *sum)
+{
+    for (size_t t = 0; t < count_targets(paths); t++)
+        ig_chord_accumulate(chord_of(paths, chord, t), paths->size, sum + t * paths->size);
+}
+
+/* Adds the piece of a curve that ends at a node to all sums but half. */
+static void add_chord(const ig_paths *paths, const path *slot, ig_chord chord, ig_sums sums)
+{
+    const double weight = 1.0 / 12.0; /* of a Brownian bridge; the width is in the chord */
+    add_chord_sum(paths, chord, sums.sum);
+    if (!sums.jumps)
+        return;
+    for (size_t t = 0; t < count_targets(paths); t++)
+        ig_chord_accumulate_jump(chord_of(paths, chord, t), weight, paths->size,
+                                 sums.jumps + t * paths->size);
+    add_pooled_jumps(paths, slot, chord, weight, sums);
+}
+
+/* ---- Streamed paths ------------------------------------------------------------------------ */
+
+static void stream_straight(const ig_paths *paths, path *slot, const ig_point *point,
                             const float *gradient)
 {
     /* The first node of a path is the one that no interval ends at. */
@@ -291,8 +402,110 @@ static void stream_gradient(const ig_paths *paths, path *slot, const ig_point *p
     add_gradient(paths, slot, gradient, previous, point->weights, slot->sums);
     if (slot->previous)
         memcpy(slot->previous, gradient, paths->count * sizeof *gradient);
+}
+
+/* By the trapezoid over what the picture has moved by. */
+static void stream_curve(const ig_paths *paths, path *slot, const ig_point *point,
+                         const float *picture, const float *gradient)
+{
+    const size_t gradient_bytes = paths->count * sizeof *gradient;
+    const size_t picture_bytes = paths->size * sizeof *picture;
+    const int is_first = point->weights.jump_weight == 0.0;
+    if (!is_first)
+        add_chord(paths, slot,
+                  (ig_chord){picture, slot->previous_picture, gradient, slot->previous},
+                  slot->sums);
+    memcpy(slot->previous, gradient, gradient_bytes);
+    memcpy(slot->previous_picture, picture, picture_bytes);
+    if (!slot->sums.half || point->weights.half_weight == 0.0)
+        return;
+    if (!is_first)
+        add_chord_sum(paths, (ig_chord){picture, slot->half_picture, gradient, slot->half_previous},
+                      slot->sums.half);
+    memcpy(slot->half_previous, gradient, gradient_bytes);
+    memcpy(slot->half_picture, picture, picture_bytes);
+}
+
+/* Moves a guided path on, and says by how much. */
+static void step_guided(const ig_paths *paths, path *slot, const ig_point *point,
+                        const float *gradient)
+{
+    const ig_curve *curve = &paths->config.curve;
+    const size_t step = (size_t)(point->alpha * (double)curve->steps + 0.5);
+    if (step == curve->steps)
+        return;
+    memcpy(paths->moved, slot->position, paths->size * sizeof *paths->moved);
+    ig_guided_step(gradient, slot->image, slot->baseline, paths->size, step, curve->steps,
+                   curve->fraction, curve->max_distance, paths->floats, slot->position);
+    for (size_t i = 0; i < paths->size; i++)
+        paths->moved[i] = slot->position[i] - paths->moved[i];
+}
+
+/* What the picture of a blurred path moves by at a node: as in the authors' code, by the change of
+ * the blurred picture with sigma, which is a difference, times a step of sigma. */
+static void find_blur_motion(const ig_paths *paths, const path *slot, double alpha)
+{
+    const ig_shape shape = paths->config.shape;
+    const ig_curve *curve = &paths->config.curve;
+    const double sigma = curve->sigma * (1.0 - alpha), difference = 0.01;
+    double *near = paths->scratch + ig_blur_scratch(shape.height, shape.width, shape.channels);
+    ig_blur(slot->image, shape.height, shape.width, shape.channels, sigma, paths->scratch, near);
+    ig_blur(slot->image, shape.height, shape.width, shape.channels, sigma + difference,
+            paths->scratch, paths->moved);
+    const double scale = -curve->sigma / (double)curve->steps / difference;
+    for (size_t i = 0; i < paths->size; i++)
+        paths->moved[i] = scale * (paths->moved[i] - near[i]);
+}
+
+/* By what the picture moves by from here on. */
+static void stream_left(const ig_paths *paths, path *slot, const ig_point *point,
+                        const float *gradient)
+{
+    if (paths->config.curve.kind == IG_BLUR)
+        find_blur_motion(paths, slot, point->alpha);
+    for (size_t t = 0; t < count_targets(paths); t++)
+        ig_path_accumulate_moved(gradient + t * paths->size, paths->moved, paths->size,
+                                 slot->sums.sum + t * paths->size);
+}
+
+static void stream_point(const ig_paths *paths, path *slot, const ig_point *point,
+                         const float *picture, const float *gradient)
+{
+    if (paths->config.curve.kind == IG_GUIDED)
+        step_guided(paths, slot, point, gradient);
+    if (!is_curve(paths))
+        stream_straight(paths, slot, point, gradient);
+    else if (paths->config.curve.is_left)
+        stream_left(paths, slot, point, gradient);
+    else
+        stream_curve(paths, slot, point, picture, gradient);
     if (slot->sums.gradient && point->alpha == 1.0)
         memcpy(slot->sums.gradient, gradient, paths->count * sizeof *gradient);
+}
+
+/* ---- Evaluating ---------------------------------------------------------------------------- */
+
+static void blur_picture(const ig_paths *paths, const path *slot, double alpha, float *ret_picture)
+{
+    const ig_shape shape = paths->config.shape;
+    const ig_curve *curve = &paths->config.curve;
+    const double away = 1.0 - alpha, sigma = curve->sigma * (curve->is_left ? away : away * away);
+    ig_blur(slot->image, shape.height, shape.width, shape.channels, sigma, paths->scratch,
+            paths->moved);
+    for (size_t i = 0; i < paths->size; i++)
+        ret_picture[i] = (float)paths->moved[i];
+}
+
+static void make_picture(const ig_paths *paths, const path *slot, double alpha, float *ret_picture)
+{
+    if (!is_curve(paths) || alpha == 1.0) {
+        ig_path_interpolate(slot->image, slot->baseline, alpha, paths->size, ret_picture);
+    } else if (paths->config.curve.kind == IG_BLUR) {
+        blur_picture(paths, slot, alpha, ret_picture);
+    } else {
+        for (size_t i = 0; i < paths->size; i++)
+            ret_picture[i] = (float)slot->position[i];
+    }
 }
 
 static ig_status check_finite(const ig_paths *paths, size_t n, size_t *ret_point, ig_error *error)
@@ -323,8 +536,7 @@ static ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, dou
         return no_memory(error);
     for (size_t k = 0; k < n; k++) {
         const path *slot = &paths->paths[points[k].path];
-        ig_path_interpolate(slot->image, slot->baseline, points[k].alpha, paths->size,
-                            paths->pixels + k * paths->size);
+        make_picture(paths, slot, points[k].alpha, paths->pixels + k * paths->size);
         for (size_t t = 0; t < targets; t++)
             paths->picks[k * targets + t] = (ig_pick){k, slot->targets[t]};
     }
@@ -338,9 +550,10 @@ static ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, dou
     for (size_t k = 0; k < n; k++) {
         path *slot = &paths->paths[points[k].path];
         const float *gradient = paths->gradients + k * paths->count;
+        const float *picture = paths->pixels + k * paths->size;
         if (!slot->retain)
-            stream_gradient(paths, slot, &points[k], gradient);
-        else if (!retain_gradient(slot, points[k].alpha, gradient, paths->count))
+            stream_point(paths, slot, &points[k], picture, gradient);
+        else if (!retain_gradient(paths, slot, points[k].alpha, picture, gradient))
             return no_memory(error);
         for (size_t t = 0; t < targets; t++)
             ret_values[k * targets + t] = paths->values[k * targets + t];
@@ -349,22 +562,33 @@ static ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, dou
     return IG_OK;
 }
 
-/* ||(gradient of the next node - this one's) * (image - baseline)|| over all targets, or that of
- * the regions' sums. */
+/* ---- Retained paths ------------------------------------------------------------------------ */
+
+/* Between a node and the one before. */
+static ig_chord node_chord(const ig_paths *paths, const path *slot, const node *to,
+                           const node *from)
+{
+    if (!is_curve(paths))
+        return straight_chord(slot, to->gradient, from->gradient);
+    return (ig_chord){to->picture, from->picture, to->gradient, from->gradient};
+}
+
 static double jump_norm(const ig_paths *paths, const path *slot, size_t k)
 {
-    const float *gradient = slot->nodes[k + 1].gradient, *previous = slot->nodes[k].gradient;
+    const node *to = &slot->nodes[k + 1], *from = &slot->nodes[k];
+    const ig_chord chord = node_chord(paths, slot, to, from);
     double square = 0.0;
     for (size_t t = 0; t < count_targets(paths); t++) {
+        const ig_chord own = chord_of(paths, chord, t);
         if (paths->config.by_region) {
-            find_region_jumps(paths, slot, gradient, previous, t, paths->region_scratch);
+            find_region_jumps(paths, slot, own, paths->region_scratch);
             square += ig_path_square_sum(paths->region_scratch, slot->regions.count);
         } else {
-            square += ig_path_jump_square(gradient + t * paths->size, previous + t * paths->size,
-                                          slot->image, slot->baseline, paths->size);
+            square += ig_path_jump_square(own.gradient, own.previous, own.to, own.from,
+                                          paths->size);
         }
     }
-    return sqrt(square);
+    return sqrt(square) / (is_curve(paths) ? to->alpha - from->alpha : 1.0);
 }
 
 static ig_status jump_norms(ig_paths *paths, size_t index, double *ret_norms, ig_error *error)
@@ -397,6 +621,30 @@ static void assess_block(const path *slot, const ig_weights *weights, size_t fro
     }
 }
 
+static ig_chord block_chord(const node *to, const node *from, size_t gradient, size_t pixel)
+{
+    return (ig_chord){to->picture + pixel, from->picture + pixel, to->gradient + gradient,
+                      from->gradient + gradient};
+}
+
+static void assess_curve_block(const path *slot, const ig_weights *weights, size_t from,
+                               size_t count, size_t pixel, double *total, double *difference)
+{
+    double sum[BLOCK] = {0.0}, half[BLOCK] = {0.0};
+    const node *nodes = slot->nodes, *half_node = nodes;
+    for (size_t k = 1; k < slot->node_count; k++) {
+        ig_chord_accumulate(block_chord(&nodes[k], &nodes[k - 1], from, pixel), count, sum);
+        if (weights[k].half_weight == 0.0)
+            continue;
+        ig_chord_accumulate(block_chord(&nodes[k], half_node, from, pixel), count, half);
+        half_node = &nodes[k];
+    }
+    for (size_t i = 0; i < count; i++) {
+        total[i] += sum[i];
+        difference[i] += sum[i] - half[i];
+    }
+}
+
 /* Adds values `pixel` .. of a picture to the sums of their regions. */
 static void pool_block(const path *slot, const double *values, size_t count, size_t pixel,
                        size_t channels, double *sums)
@@ -418,8 +666,9 @@ static ig_norms assess_target(const ig_paths *paths, const size_t *members,
         const size_t count = paths->size - pixel < BLOCK ? paths->size - pixel : BLOCK;
         double total[BLOCK] = {0.0}, difference[BLOCK] = {0.0};
         for (size_t k = 0; k < n; k++)
-            assess_block(&paths->paths[members[k]], weights[k], target * paths->size + pixel, count,
-                         pixel, total, difference);
+            (is_curve(paths) ? assess_curve_block : assess_block)(
+                &paths->paths[members[k]], weights[k], target * paths->size + pixel, count, pixel,
+                total, difference);
         if (regions) {
             pool_block(first, total, count, pixel, paths->config.shape.channels, sums);
             pool_block(first, difference, count, pixel, paths->config.shape.channels, differences);
@@ -454,6 +703,25 @@ static void copy_sum(const double *sum, size_t count, double *ret_sum)
         memset(ret_sum, 0, count * sizeof *ret_sum);
 }
 
+/* Adds the nodes of a retained path to sums that are 0. */
+static void add_nodes(const ig_paths *paths, const path *slot, const ig_weights *weights,
+                      ig_sums sums)
+{
+    const node *nodes = slot->nodes, *half_node = nodes;
+    for (size_t k = 0; k < slot->node_count; k++) {
+        if (!is_curve(paths)) {
+            add_gradient(paths, slot, nodes[k].gradient, k ? nodes[k - 1].gradient : NULL,
+                         weights[k], sums);
+        } else if (k > 0) {
+            add_chord(paths, slot, node_chord(paths, slot, &nodes[k], &nodes[k - 1]), sums);
+            if (!sums.half || weights[k].half_weight == 0.0)
+                continue;
+            add_chord_sum(paths, node_chord(paths, slot, &nodes[k], half_node), sums.half);
+            half_node = &nodes[k];
+        }
+    }
+}
+
 static ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weights,
                            ig_sums ret_sums, ig_error *error)
 {
@@ -469,9 +737,14 @@ static ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weig
     copy_sum(sums.region_jumps, slot->regions.count * count_targets(paths), ret_sums.region_jumps);
     if (ret_sums.gradient)
         memcpy(ret_sums.gradient, gradient, paths->count * sizeof *gradient);
-    for (size_t k = 0; slot->retain && k < slot->node_count; k++)
-        add_gradient(paths, slot, slot->nodes[k].gradient, k ? slot->nodes[k - 1].gradient : NULL,
-                     weights[k], ret_sums);
+    if (slot->retain)
+        add_nodes(paths, slot, weights, ret_sums);
+    for (size_t t = 0; paths->config.curve.kind == IG_STRAIGHT && t < count_targets(paths); t++) {
+        const size_t from = t * paths->size;
+        ig_path_attribute(slot->image, slot->baseline, paths->size, ret_sums.sum + from,
+                          ret_sums.half ? ret_sums.half + from : NULL,
+                          ret_sums.jumps ? ret_sums.jumps + from : NULL);
+    }
     return IG_OK;
 }
 

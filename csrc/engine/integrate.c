@@ -1,4 +1,4 @@
-/* integrate.c - the schedule of Integrated Gradients.
+/* integrate.c - the schedule of path integrals.
  *
  * Every image is a job (job.h) that wants points evaluated. Batches are filled from the oldest job
  * first and run on into the next image, so that only the very last is short. A job that is finished
@@ -131,9 +131,9 @@ static void locate(const schedule *s, size_t point, ig_error *error)
 {
     const ig_origin *from = &s->origins[point];
     const ig_error cause = *error;
-    ig_fail(error, cause.code, "image %zu, baseline %zu, alpha %.6g: %.900s",
-            s->request->first_image + from->job->image, from->baseline, s->points[point].alpha,
-            cause.message);
+    ig_fail(error, cause.code, "image %zu, %s %zu, alpha %.6g: %.900s",
+            s->request->first_image + from->job->image, s->request->draws ? "draw" : "baseline",
+            from->path, s->points[point].alpha, cause.message);
 }
 
 /* Evaluates the batch. Where memory is short it frees what is cached, halves the batch and goes
@@ -174,12 +174,19 @@ static void retire_jobs(schedule *s)
     }
 }
 
+/* 0 where nobody knows it yet. */
+static size_t count_points(const schedule *s)
+{
+    const ig_request *request = s->request;
+    if (request->adaptive || (request->draws && request->draws->tolerance > 0.0))
+        return 0;
+    return request->image_count * s->work.path_count * request->nodes.count;
+}
+
 static ig_status run(schedule *s, ig_between between, void *context, ig_error *error)
 {
     const ig_request *request = s->request;
-    const size_t total =
-        request->adaptive ? 0
-                          : request->image_count * request->baseline_count * request->nodes.count;
+    const size_t total = count_points(s);
     for (size_t done = 0; s->active_count || s->next_image < request->image_count;) {
         size_t n;
         ig_status status = fill_batch(s, s->result->batch_size, &n, error);
@@ -284,13 +291,14 @@ static ig_status score_ends(schedule *s, ig_between between, void *context, ig_e
                                   s->result->baseline_scores,
                                   "baseline",
                                   0};
-    all_done points = {between, context, n * m * request->nodes.count};
+    all_done points = {between, context, count_points(s)};
     ig_status status = IG_OK;
     if (request->adaptive)
         return IG_OK;
-    if (request->nodes.alphas[request->nodes.count - 1] != 1.0)
+    if (!s->work.scores_at_end || request->nodes.alphas[request->nodes.count - 1] != 1.0)
         status = score_pictures(s, &images, &points, error);
-    if (status == IG_OK && request->nodes.alphas[0] != 0.0)
+    if (status == IG_OK && request->baselines &&
+        (!s->work.scores_at_start || request->nodes.alphas[0] != 0.0))
         status = score_pictures(s, &baselines, &points, error);
     return status;
 }

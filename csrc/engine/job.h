@@ -12,13 +12,15 @@
  *     }
  *
  * With given nodes a path is streamed: it is folded into the job's totals and closed as soon as
- * its last point is settled. With a tolerance all paths of the job are retained, and are folded
+ * its last point is settled. Of guided paths, whose pictures depend on the gradients before, the
+ * job wants a point each at a time; of draws to a tolerance a round. With bisection all paths of the job are retained, and are folded
  * when they are exact enough. A finished job has written its part of the result; it may be started
  * again with another image.
  */
 #ifndef INTGRAD_JOB_H
 #define INTGRAD_JOB_H
 
+#include "draws.h"
 #include "refine.h"
 #include "totals.h"
 #include "work.h"
@@ -28,8 +30,13 @@ typedef struct {
     size_t issued, settled; /* points */
     size_t decided;         /* points that are wanted as far as is known */
     int finished;
-    size_t *paths;             /* (M), numbers in the store; open are those from `closed` on ... */
-    size_t opened, closed;     /* ... and before `opened` */
+    /* Paths are numbered in the order they are opened and closed in: open are those from `closed`
+     * on and before `opened`. Path k is at k % path_count. */
+    size_t path_count;
+    size_t *paths;    /* numbers in the store */
+    float **pictures; /* drawn for open paths, owned; NULL where none are */
+    size_t opened, closed;
+    ig_round round;            /* of draws */
     ig_refinement *refinement; /* NULL: the nodes are given */
     ig_totals totals;
 } ig_job;
@@ -37,7 +44,7 @@ typedef struct {
 /* Where a point came from. */
 typedef struct {
     ig_job *job;
-    size_t baseline;
+    size_t path;
     int ends_path; /* the last of the given nodes */
 } ig_origin;
 

@@ -7,15 +7,17 @@
 #define INTGRAD_TOTALS_H
 
 #include "../kernels/kernels.h"
+#include "draws.h"
 #include "rule.h"
 #include "work.h"
 
 typedef struct {
     ig_expectation expected; /* over the paths: what T - T_half says of the error */
-    ig_path_totals sums;     /* each for all targets, one after the other; owned */
-    /* (T, most_regions) each, owned; NULL where not wanted. */
-    double *region_variance; /* jump variance of the regions' attributions */
-    double *region_square;   /* their squares, of each baseline */
+    size_t count;            /* paths that were folded in, or groups of drawn ones */
+    double weight;           /* of them all; the mean is the total over it */
+    /* Each for all targets, one after the other; owned. NULL where not wanted. */
+    ig_path_totals values, pixels, regions;
+    ig_draw_totals *drawn; /* NULL unless squares or variances of draws are wanted */
 } ig_totals;
 
 /* The nodes of a path that is complete. */
@@ -33,10 +35,21 @@ void ig_totals_free(ig_totals *totals);
 /* For a new image. */
 void ig_totals_clear(const ig_work *work, ig_totals *totals);
 
-/* Adds the sums of a path, `path` in the store. All paths of an image end at it, so that the first
- * baseline's gives the gradient there. */
-ig_status ig_totals_fold(const ig_work *work, ig_totals *totals, size_t image, size_t baseline,
-                         size_t path, ig_known_nodes nodes, ig_error *error);
+/* A path that is to be folded in. */
+typedef struct {
+    size_t store_index; /* in the path store */
+    size_t number;      /* of the image's, from 0 */
+    double weight;      /* of its round */
+    ig_known_nodes nodes;
+} ig_folded_path;
+
+/* Adds the sums of a path. All paths of an image end at it, so that the first gives the gradient
+ * there. */
+ig_status ig_totals_fold(const ig_work *work, ig_totals *totals, size_t image, ig_folded_path path,
+                         ig_error *error);
+
+/* The largest relative standard error over the targets, of draws. */
+double ig_totals_standard_error(const ig_work *work, const ig_totals *totals, size_t image);
 
 /* Writes the image's part of the result, but for its scores. IG_MODEL_FAILED where gradients that
  * were all finite add up to more than float32 holds. */

@@ -24,9 +24,10 @@ static ig_status create_paths(ig_work *w, const ig_backend *backend, ig_model *m
         .shape = w->request->shape,
         .target_count = w->request->target_count,
         .output = w->request->output,
+        .curve = w->request->curve,
         .with_half = w->has_estimate,
         .with_jumps = w->with_jumps,
-        .with_region_jumps = w->result->region_deviations != NULL,
+        .with_region_jumps = w->with_jumps && w->result->region_deviations,
         .by_region = w->request->adaptive && w->request->adaptive->by_region,
         .with_gradient = w->result->gradients != NULL,
     };
@@ -66,11 +67,12 @@ static int allocate_scratch(ig_work *w)
         const size_t pixels = w->pixels * request->target_count;
         enough &= (w->sums.jumps = malloc(count * sizeof(double))) != NULL;
         enough &= (w->sums.pixel_jumps = malloc(pixels * sizeof(double))) != NULL;
-        enough &= (w->pixel_means = malloc(w->pixels * sizeof(double))) != NULL;
     }
+    if (w->result->pixel_error_map)
+        enough &= (w->pixel_means = malloc(2 * w->pixels * sizeof(double))) != NULL;
     if (w->most_regions)
         enough &= (w->region_sums = malloc(2 * w->most_regions * sizeof(double))) != NULL;
-    if (w->result->region_deviations) {
+    if (w->with_jumps && w->result->region_deviations) {
         const size_t regions = w->most_regions * request->target_count;
         enough &= (w->sums.region_jumps = malloc(regions * sizeof(double))) != NULL;
     }
@@ -92,9 +94,12 @@ ig_status ig_work_set_up(ig_work *work, const ig_backend *backend, ig_model *mod
         .result = result,
         .size = ig_shape_size(request->shape),
         .pixels = request->shape.height * request->shape.width,
-        .with_jumps = result->error_map || result->region_deviations,
+        .path_count = request->draws ? request->draws->count : request->baseline_count,
         .has_estimate = request->adaptive || request->nodes.half_weights,
+        .scores_at_start = !request->draws || !request->draws->starts,
+        .scores_at_end = !request->draws,
     };
+    work->with_jumps = work->has_estimate && (result->error_map || result->region_deviations);
     if (!count_regions(work) || !allocate_scratch(work))
         return ig_fail(error, IG_NO_MEMORY, "out of memory for the sums of an image");
     if (!request->adaptive)

@@ -17,16 +17,18 @@ typedef struct {
     const ig_path_store *store;
     ig_paths *paths;
     size_t size, pixels;   /* values and pixels of a picture */
+    size_t path_count;     /* of an image (and round, where they are drawn) */
     size_t most_regions;   /* that a picture has */
     size_t *region_starts; /* (N), regions of the images before */
     int with_jumps;        /* errors are told apart by pixel, channel or region */
     int has_estimate;      /* there is a T_half */
+    int scores_at_start, scores_at_end; /* the first and last nodes of paths give those of result */
     int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
     ig_weights *weights; /* of the given nodes */
     /* Scratch. */
     double *jump_norms;              /* of a path on the given nodes */
     ig_sums sums;                    /* of a path */
-    double *pixel_means;             /* a value for every pixel */
+    double *pixel_means;             /* twice a value for every pixel */
     double *region_sums;             /* twice a value for every region */
     ig_norms *norms;                 /* (T) */
     const ig_weights **path_weights; /* (M) */
@@ -46,8 +48,10 @@ static inline ig_regions ig_regions_of(const ig_work *work, size_t image)
     return work->request->regions ? work->request->regions[image] : (ig_regions){NULL, 0};
 }
 
-static inline const float *ig_baseline_of(const ig_work *work, size_t image, size_t baseline)
+/* Where a path begins; draws from one baseline all begin there. */
+static inline const float *ig_baseline_of(const ig_work *work, size_t image, size_t path)
 {
+    const size_t baseline = work->request->draws ? 0 : path;
     const size_t set = work->request->baselines_are_shared ? 0 : image;
     return work->request->baselines + (set * work->request->baseline_count + baseline) * work->size;
 }

@@ -37,58 +37,106 @@ void ig_path_accumulate_pixel_jump(const float *gradient, const float *previous,
 double ig_path_jump_square(const float *gradient, const float *previous, const float *image,
                            const float *baseline, size_t count);
 
-/* What the paths of one image and target add up to; an array that is not wanted is NULL. The first
- * four hold a double for every value of a picture, the last two one for every pixel. */
+/* A piece of a polyline, with the gradients at its ends. On it ig_path_accumulate_pixel_jump,
+ * ig_path_jump_square and ig_region_jumps take `to` and `from` as image and baseline. */
 typedef struct {
-    double *total;          /* attributions */
-    double *difference;     /* attributions of T less those of T_half */
-    double *variance;       /* jump variance in attribution units */
-    double *square;         /* squared attributions of each baseline */
-    double *pixel_variance; /* jump variance of the mean over the channels */
-    double *pixel_square;   /* squared mean over the channels, of each baseline */
+    const float *to, *from;
+    const float *gradient, *previous; /* there, and here */
+} ig_chord;
+
+/* sum[i] += (to - from) * (gradient + previous) / 2. */
+void ig_chord_accumulate(ig_chord chord, size_t count, double *sum);
+
+/* jumps[i] += weight * ((gradient - previous) * (to - from))^2. */
+void ig_chord_accumulate_jump(ig_chord chord, double weight, size_t count, double *jumps);
+
+/* sum[i] += gradient[i] * moved[i]. */
+void ig_path_accumulate_moved(const float *gradient, const double *moved, size_t count,
+                              double *sum);
+
+/* From gradients to attributions, in place: sum and half times the distance image - baseline, jumps
+ * times its square; half and jumps may be NULL. */
+void ig_path_attribute(const float *image, const float *baseline, size_t count, double *sum,
+                       double *half, double *jumps);
+
+/* values[i] times a factor, and squared. */
+void ig_path_scale(double factor, size_t count, double *values);
+void ig_path_square(size_t count, double *values);
+
+/* What the paths of one image and target add up to, for values, channel means or regions: each
+ * holds a double for every one of them, and is NULL where it is not wanted. */
+typedef struct {
+    double *total;      /* attributions */
+    double *difference; /* attributions of T less those of T_half */
+    double *variance;   /* jump variance */
+    double *spread;     /* squared deviations of paths from the mean of their stratum */
+    double *stratum;    /* running sum of the stratum; NULL where all paths are one */
 } ig_path_totals;
 
-/* What a path store summed up along one path (engine/backend.h), all in gradient units but the
- * last; those that totals has no use for may be NULL. */
+/* What one path came to. */
 typedef struct {
-    const double *sum, *half, *jumps;
-    const double *pixel_jumps;
+    const double *sum, *half, *jumps; /* the latter two are NULL where totals have no use for them */
 } ig_path_part;
 
-/* Adds a finished path to the totals: mean gradients become attributions here, by the factor
- * image - baseline. */
-void ig_path_fold(const float *image, const float *baseline, ig_path_part part, size_t pixels,
-                  size_t channels, ig_path_totals totals);
+/* Adds a finished path to the totals; `number` counts those of its stratum from 1. */
+void ig_path_fold(ig_path_part part, size_t number, size_t count, ig_path_totals totals);
 
-/* Sums over the pixels of the mean over `baselines` paths. */
+/* Sums over the mean, which is the total over `weight`. */
 typedef struct {
     double sum;               /* of the attributions */
     double square;            /* of the attributions, squared */
     double difference_square; /* of T - T_half, squared */
     double variance;          /* of the mean's jump variance */
-    double spread_square;     /* of the squared standard error of the mean over the baselines */
+    double spread_square;     /* of the squared standard error of the mean over the paths */
 } ig_path_summary;
 
-/* Writes the mean attributions and sums up what is needed to judge them. Terms whose totals are
- * NULL are 0, and so is the spread of a single baseline. */
-ig_path_summary ig_path_finish(ig_path_totals totals, size_t baselines, size_t count,
-                               float *ret_attributions);
+/* spread_scale * spread / weight^2 is that squared standard error. Terms whose totals are NULL are
+ * 0. */
+ig_path_summary ig_path_summarise(ig_path_totals totals, double weight, double spread_scale,
+                                  size_t count);
 
-/* ret_deviations[i] = sqrt(scale * variance[i] / baselines^2), to which the squared standard error
- * over the baselines is added, from the sums and sums of squares of what each gave, where `square`
- * is not NULL. */
-void ig_path_deviations(const double *variance, const double *total, const double *square,
-                        size_t baselines, double scale, size_t count, float *ret_deviations);
+/* ret_means[i] = total[i] / weight. */
+void ig_path_mean(const double *total, double weight, size_t count, float *ret_means);
+
+/* ret_deviations[i] = sqrt(scale * variance[i] + spread_scale * spread[i]); either may be NULL. */
+void ig_path_deviations(const double *variance, double scale, const double *spread,
+                        double spread_scale, size_t count, float *ret_deviations);
 
 /* ret_means[p] = mean over the channels. */
 void ig_path_channel_mean(const double *values, size_t pixels, size_t channels, double *ret_means);
 
-/* The sum of the values, squared or as they are. */
+/* The sum of the squared values. */
 double ig_path_square_sum(const double *values, size_t count);
-double ig_path_sum(const double *values, size_t count);
 
 /* 1 if every value is finite, else 0 and *ret_index is the first that is not. */
 int ig_all_finite(const float *values, size_t count, size_t *ret_index);
+
+/* blur.c: the path of Blur Integrated Gradients ----------------------------------------------- */
+
+/* ret_weights (length, length): what the pixels of a line, the second axis, give to each blurred
+ * one. Gaussian of standard deviation `sigma`, in pixels, as SciPy's with mode="reflect". */
+void ig_blur_weights(double sigma, size_t length, double *ret_weights);
+
+/* Doubles of scratch that ig_blur takes. */
+size_t ig_blur_scratch(size_t height, size_t width, size_t channels);
+
+/* ret_blurred = the picture (height, width, channels), blurred; itself with sigma 0. */
+void ig_blur(const float *picture, size_t height, size_t width, size_t channels, double sigma,
+             double *scratch, double *ret_blurred);
+
+/* guided.c: the path of Guided Integrated Gradients ------------------------------------------- */
+
+/* Floats of scratch that ig_guided_step takes. */
+size_t ig_guided_scratch(size_t count);
+
+/* Step `step` of `steps`, from 0: moves `position`, on its way from the baseline to the image,
+ * where the gradient's magnitudes are least, the lowest `fraction` of them at a time, until the
+ * L1 distance to the image is that of a straight path, no value being further than `max_distance`
+ * of the way ahead of such a path or behind. Kapishnikov et al. 2021 (arXiv 2106.09788),
+ * algorithm 1, as in PAIR saliency; `fraction` 0..1. */
+void ig_guided_step(const float *gradient, const float *image, const float *baseline, size_t count,
+                    size_t step, size_t steps, double fraction, double max_distance, float *scratch,
+                    double *position);
 
 /* regions.c: sums over the regions of a picture ---------------------------------------------- */
 
@@ -97,11 +145,6 @@ int ig_all_finite(const float *values, size_t count, size_t *ret_index);
 /* The sum of the values (pixels, channels) of each region. */
 void ig_region_sums(const double *values, const int32_t *labels, size_t pixels, size_t channels,
                     size_t regions, double *ret_sums);
-
-/* The sum of (image - baseline) * sum. */
-void ig_region_path_sums(const float *image, const float *baseline, const double *sum,
-                         const int32_t *labels, size_t pixels, size_t channels, size_t regions,
-                         double *ret_sums);
 
 /* The sum of (gradient - previous) * (image - baseline): the jump of a region's attribution. */
 void ig_region_jumps(const float *gradient, const float *previous, const float *image,

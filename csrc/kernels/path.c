@@ -69,67 +69,107 @@ double ig_path_jump_square(const float *gradient, const float *previous, const f
     return square;
 }
 
-void ig_path_fold(const float *image, const float *baseline, ig_path_part part, size_t pixels,
-                  size_t channels, ig_path_totals totals)
+void ig_chord_accumulate(ig_chord chord, size_t count, double *sum)
 {
-    for (size_t p = 0; p < pixels; p++) {
-        double sum = 0.0;
-        for (size_t i = p * channels; i < (p + 1) * channels; i++) {
-            const double distance = (double)image[i] - baseline[i];
-            const double attribution = distance * part.sum[i];
-            sum += attribution;
-            totals.total[i] += attribution;
-            if (totals.difference)
-                totals.difference[i] += attribution - distance * part.half[i];
-            if (totals.variance)
-                totals.variance[i] += distance * distance * part.jumps[i];
-            if (totals.square)
-                totals.square[i] += attribution * attribution;
-        }
-        if (totals.pixel_variance)
-            totals.pixel_variance[p] += part.pixel_jumps[p];
-        if (totals.pixel_square)
-            totals.pixel_square[p] += sum * sum / (double)(channels * channels);
+    for (size_t i = 0; i < count; i++)
+        sum[i] += ((double)chord.to[i] - chord.from[i]) *
+                  ((double)chord.gradient[i] + chord.previous[i]) / 2.0;
+}
+
+void ig_chord_accumulate_jump(ig_chord chord, double weight, size_t count, double *jumps)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double jump = ((double)chord.gradient[i] - chord.previous[i]) *
+                            ((double)chord.to[i] - chord.from[i]);
+        jumps[i] += weight * jump * jump;
     }
 }
 
-/* Squared standard error of the mean of M values, from their sum and sum of squares. */
-static double spread_square(double total, double square, double baselines)
+void ig_path_accumulate_moved(const float *gradient, const double *moved, size_t count, double *sum)
 {
-    const double mean = total / baselines;
-    const double variance = square / baselines - mean * mean;
-    return variance > 0.0 ? variance / (baselines - 1.0) : 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum[i] += gradient[i] * moved[i];
 }
 
-ig_path_summary ig_path_finish(ig_path_totals totals, size_t baselines, size_t count,
-                               float *ret_attributions)
+void ig_path_attribute(const float *image, const float *baseline, size_t count, double *sum,
+                       double *half, double *jumps)
 {
-    const double m = (double)baselines;
+    for (size_t i = 0; i < count; i++) {
+        const double distance = (double)image[i] - baseline[i];
+        sum[i] *= distance;
+        if (half)
+            half[i] *= distance;
+        if (jumps)
+            jumps[i] *= distance * distance;
+    }
+}
+
+void ig_path_scale(double factor, size_t count, double *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] *= factor;
+}
+
+void ig_path_square(size_t count, double *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] *= values[i];
+}
+
+/* Squared deviations from the mean are updated as Youngs and Cramer do, from running sums: Chan,
+ * Golub and LeVeque, Algorithms for computing the sample variance, 1983, equation 1.5. */
+void ig_path_fold(ig_path_part part, size_t number, size_t count, ig_path_totals totals)
+{
+    const double k = (double)number;
+    for (size_t i = 0; i < count; i++) {
+        const double value = part.sum[i];
+        totals.total[i] += value;
+        if (totals.difference)
+            totals.difference[i] += value - part.half[i];
+        if (totals.variance)
+            totals.variance[i] += part.jumps[i];
+        if (totals.stratum)
+            totals.stratum[i] = number == 1 ? value : totals.stratum[i] + value;
+        if (totals.spread && number > 1) {
+            const double running = totals.stratum ? totals.stratum[i] : totals.total[i];
+            const double deviation = k * value - running;
+            totals.spread[i] += deviation * deviation / (k * (k - 1.0));
+        }
+    }
+}
+
+ig_path_summary ig_path_summarise(ig_path_totals totals, double weight, double spread_scale,
+                                  size_t count)
+{
+    const double square = weight * weight;
     ig_path_summary summary = {0};
     for (size_t i = 0; i < count; i++) {
-        const double mean = totals.total[i] / m;
-        ret_attributions[i] = (float)mean;
+        const double mean = totals.total[i] / weight;
         summary.sum += mean;
         summary.square += mean * mean;
         if (totals.difference)
-            summary.difference_square += totals.difference[i] * totals.difference[i] / (m * m);
+            summary.difference_square += totals.difference[i] * totals.difference[i] / square;
         if (totals.variance)
-            summary.variance += totals.variance[i] / (m * m);
-        if (totals.square && baselines > 1)
-            summary.spread_square += spread_square(totals.total[i], totals.square[i], m);
+            summary.variance += totals.variance[i] / square;
+        if (totals.spread)
+            summary.spread_square += spread_scale * totals.spread[i] / square;
     }
     return summary;
 }
 
-void ig_path_deviations(const double *variance, const double *total, const double *square,
-                        size_t baselines, double scale, size_t count, float *ret_deviations)
+void ig_path_mean(const double *total, double weight, size_t count, float *ret_means)
 {
-    const double m = (double)baselines;
+    for (size_t i = 0; i < count; i++)
+        ret_means[i] = (float)(total[i] / weight);
+}
+
+void ig_path_deviations(const double *variance, double scale, const double *spread,
+                        double spread_scale, size_t count, float *ret_deviations)
+{
     for (size_t i = 0; i < count; i++) {
-        double deviation = scale * variance[i] / (m * m);
-        if (square && baselines > 1)
-            deviation += spread_square(total[i], square[i], m);
-        ret_deviations[i] = (float)sqrt(deviation);
+        const double within = variance ? scale * variance[i] : 0.0;
+        const double between = spread ? spread_scale * spread[i] : 0.0;
+        ret_deviations[i] = (float)sqrt(within + between);
     }
 }
 
@@ -148,14 +188,6 @@ double ig_path_square_sum(const double *values, size_t count)
     double sum = 0.0;
     for (size_t i = 0; i < count; i++)
         sum += values[i] * values[i];
-    return sum;
-}
-
-double ig_path_sum(const double *values, size_t count)
-{
-    double sum = 0.0;
-    for (size_t i = 0; i < count; i++)
-        sum += values[i];
     return sum;
 }
 

@@ -12,16 +12,6 @@ void ig_region_sums(const double *values, const int32_t *labels, size_t pixels, 
             ret_sums[labels[p]] += values[i];
 }
 
-void ig_region_path_sums(const float *image, const float *baseline, const double *sum,
-                         const int32_t *labels, size_t pixels, size_t channels, size_t regions,
-                         double *ret_sums)
-{
-    memset(ret_sums, 0, regions * sizeof *ret_sums);
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t i = p * channels; i < (p + 1) * channels; i++)
-            ret_sums[labels[p]] += ((double)image[i] - baseline[i]) * sum[i];
-}
-
 void ig_region_jumps(const float *gradient, const float *previous, const float *image,
                      const float *baseline, const int32_t *labels, size_t pixels, size_t channels,
                      size_t regions, double *ret_jumps)

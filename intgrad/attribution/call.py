@@ -12,7 +12,7 @@ from .._optional import ProgressBar
 from ..images.arrays import Float32Array
 from ..models.model import Model, check_int, squeeze
 from ..models.targets import Targets
-from .baselines import Baselines, UniformDraws, make_baselines
+from .baselines import Baselines, UniformDraws
 from .devices import Update, integrate
 from .doubts import doubt, find_unattributable
 from .info import Infos, make_infos
@@ -20,6 +20,7 @@ from .options import Options, complete, takes_options
 from .plan import Plan
 from .regions import Segments, make_segments
 from .remarks import Remarks
+from .sampling import Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -102,7 +103,7 @@ def integrated_gradients(
         tolerance that was not reached; of images and baselines that seem to be no pixels in 0..255.
     """
     chosen = complete(integrated_gradients, options)
-    return _attribute(model, images, targets, chosen, return_info)
+    return attribute(model, images, targets, chosen, return_info)
 
 
 @takes_options(without=("baseline",))
@@ -149,18 +150,27 @@ def random_baseline_integrated_gradients(
         )
     chosen = complete(random_baseline_integrated_gradients, options)
     chosen["baseline"] = UniformDraws(check_int(runs, "runs"))
-    return _attribute(model, images, targets, chosen, return_info)
+    return attribute(model, images, targets, chosen, return_info)
 
 
-def _attribute(
-    model: Model, images: Any, targets: Any, options: dict[str, Any], return_info: bool
+def attribute(
+    model: Model,
+    images: Any,
+    targets: Any,
+    options: dict[str, Any],
+    return_info: bool,
+    sampling: Sampling | None = None,
 ) -> Float32Array | tuple[Float32Array, Infos]:
+    """Attribute by any method: what functions of the public have in common.
+
+    `options` holds all `Options`; `sampling` draws the paths, if they are drawn.
+    """
     started = time.perf_counter()
     remarks = Remarks()
-    plan = Plan.check(model, options, return_info=return_info)
+    plan = Plan.check(model, options, return_info=return_info, sampling=sampling)
     batch, single = model._to_batch(images, stacklevel=caller_level() + 2)
     seed = check_seed(options["seed"])
-    baselines = make_baselines(options["baseline"], batch, seed, remarks)
+    baselines = plan.make_baselines(options["baseline"], batch, seed, remarks, each=True)
     segments = make_segments(options["segments"], batch)
     indices, many = model._resolve_targets(targets, batch)
     with ProgressBar(options["progress"], "gradient") as bar:
@@ -196,20 +206,55 @@ def compute(
     `first_image` is what messages call the first one. The answer is that of `_core.integrate`,
     with errors of NaN where the attributions explain nothing.
     """
-    count = baselines.pixels.shape[1]
-    options = plan.core_options(count, indices.shape[1] * batch[0].nbytes)
-    options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
-    options["sample"] = baselines.is_sample
-    result = integrate(
-        model, batch, baselines.pixels, indices, segments, options, update, first_image
+    result = _run(model, batch, baselines, indices, segments, plan, update, first_image)
+    if plan.sampling is not None:
+        starts = plan.sampling.score_baselines(model, result, indices, plan.output)
+        result["baseline_scores"] = starts
+    result["unattributable"] = (
+        find_unattributable(batch, baselines, remarks, first_image)
+        if plan.has_baseline
+        else np.zeros(len(batch))
     )
-    result["unattributable"] = find_unattributable(batch, baselines, remarks, first_image)
     unknown = doubt(result, batch, baselines.pixels, plan.output, remarks, first_image)
     if plan.tolerance is not None:
-        evaluations = result["node_counts"].sum(axis=1)
-        name = "region_error" if plan.tolerance_of == "regions" else "quadrature_error"
+        drawn = result["evaluations"]
+        evaluations = result["node_counts"].sum(axis=1) if drawn is None else drawn
+        name = "quadrature_error" if drawn is None else "baseline_error"
+        name = "region_error" if plan.tolerance_of == "regions" else name
         errors = np.where(unknown, 0, result[name])  # of those all was said
         shortfall = plan.shortfall(errors, evaluations, first_image)
         if shortfall:
             remarks.make("tolerance", shortfall)
+    return result
+
+
+def _run(
+    model: Model,
+    batch: Float32Array,
+    baselines: Baselines,
+    indices: Targets,
+    segments: Segments | None,
+    plan: Plan,
+    update: Update | None,
+    first_image: int,
+) -> dict[str, Any]:
+    """Run the core. Guided paths follow the gradient of one target: each has an image of its own."""
+    targets, pixels = indices.shape[1], baselines.pixels
+    point_bytes = indices.shape[1] * batch[0].nbytes
+    alone = plan.curve.path == "guided" and targets > 1
+    if alone:
+        numbers = np.repeat(np.arange(len(batch)), targets)
+        pixels = pixels if len(pixels) == 1 else pixels[numbers]
+        segments = segments and segments[numbers]
+        batch, indices = batch[numbers], indices.reshape(-1, 1)
+    if plan.curve.path != "straight":
+        point_bytes += batch[0].nbytes  # the picture is kept beside its gradients
+    options = plan.core_options(pixels.shape[1], point_bytes)
+    options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
+    options["sample"] = baselines.is_sample
+    result = integrate(model, batch, pixels, indices, segments, plan, options, update, first_image)
+    if alone:
+        for name, values in result.items():
+            if isinstance(values, np.ndarray) and values.ndim > 1:
+                result[name] = values.reshape(-1, targets, *values.shape[2:])
     return result

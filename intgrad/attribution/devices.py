@@ -13,6 +13,7 @@ from .. import _core
 from ..images.arrays import Float32Array
 from ..models.model import Model
 from ..models.targets import Targets
+from .plan import Plan
 from .regions import Segments
 
 Update = Callable[[int, int], None]
@@ -25,6 +26,7 @@ def integrate(
     baselines: Float32Array,
     targets: Targets,
     segments: Segments | None,
+    plan: Plan,
     options: dict[str, Any],
     update: Update | None,
     first_image: int,
@@ -45,6 +47,7 @@ def integrate(
             first_image=first_image + share.start,
             progress=progress,
             **options,
+            **plan.core_draws(images[share]),
             **(segments[share].core_options() if segments else {}),
         )
 

@@ -17,6 +17,7 @@ from ..models.model import Backend, Model, Output
 from ..models.targets import Targets
 from .baselines import Baselines
 from .doubts import NOTABLE
+from .paths import Path
 from .plan import Plan, Rule, has_error_bars
 from .regions import Regions, Segments
 
@@ -70,6 +71,12 @@ class AttributionInfo:
         baselines, whose paths are refined where each needs it: one array for each.
     steps : int
         Intervals of the path; with a tolerance those of all baselines together.
+    method : {"integrated_gradients", "expected_gradients", "smoothgrad"}
+        What computed it.
+    path : {"straight", "blur", "guided"} or None
+        What it was integrated along; None where it is a gradient, of no path.
+    draws : int or None
+        Paths that were drawn at random, where they were.
     rule, tolerance, output, baseline, precision, device
         As asked for.
     backend : {"libtorch", "autograd", "callable"}
@@ -98,9 +105,12 @@ class AttributionInfo:
     regions: Regions | None
     unattributable: float
     evaluations: int
-    alphas: npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], ...]
-    rule: Rule
-    steps: int
+    method: str
+    path: Path | None
+    draws: int | None
+    alphas: npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], ...] | None
+    rule: Rule | None
+    steps: int | None
     tolerance: float | None
     output: Output
     baseline: str
@@ -131,11 +141,10 @@ class AttributionInfo:
     def summary(self) -> str:
         """Say in a few lines what was explained, how far it may be off, and what that means."""
         lines = [
-            f"{self._name()}: {self.output} {self.score:.4g} at the image,"
-            f" {self.baseline_score:.4g} on {self._baseline_name()}",
+            f"{self._name()}: {self.output} {self.score:.4g} at the image{self._tell_baseline()}",
             *self._explain_regions(),
             f"estimated error: {self._explain_error()}",
-            f"completeness gap: {self._explain_delta()}",
+            *self._explain_delta(),
         ]
         if self.unattributable > NOTABLE:
             lines.append(
@@ -156,7 +165,7 @@ class AttributionInfo:
         parts = [
             name if probability is None else f"{name} {_percent(probability)}",
             f"{self.output} {self.score:.3g} here",
-            f"{self.baseline_score:.3g} on {self._baseline_name()}",
+            *self._caption_baseline(),
             f"attributions off by about {_percent(self.error)}"
             if math.isfinite(self.error)
             else "error of the attributions unknown",
@@ -172,7 +181,21 @@ class AttributionInfo:
     def _name(self) -> str:
         return f"class {self.target}" if self.label is None else self.label
 
+    def _tell_baseline(self) -> str:
+        if math.isnan(self.baseline_score):
+            return ""
+        return f", {self.baseline_score:.4g} on {self._baseline_name()}"
+
+    def _caption_baseline(self) -> list[str]:
+        if math.isnan(self.baseline_score):
+            return []
+        return [f"{self.baseline_score:.3g} on {self._baseline_name()}"]
+
     def _baseline_name(self) -> str:
+        if self.method == "expected_gradients":
+            return f"the mean of {self.baseline}"
+        if self.path == "blur":
+            return f"the image with a {self.baseline}"
         kind, _, count = self.baseline.rpartition(" ")
         if kind == "stack of":
             return f"the mean of {count} given baselines"
@@ -190,26 +213,37 @@ class AttributionInfo:
         ]
 
     def _explain_error(self) -> str:
-        if not has_error_bars(self.rule, self.steps, self.tolerance):
+        if self.draws is not None and math.isnan(self.error):
+            return "unknown; it takes more draws to tell"
+        if self.draws is None and not has_error_bars(
+            self.rule or "", self.steps or 0, self.tolerance
+        ):
             return "unknown; only the trapezoid, of 2 steps or more, comes with an estimate"
         if math.isnan(self.error):
             return "unknown; the attributions explain nothing of the score"
         if math.isinf(self.error):
             return "unknown; the attributions are 0, but with fewer points they were not"
+        if self.draws is not None:
+            return (
+                f"{_percent(self.error)}, what {self.draws} draws make of the attributions (norm of"
+                " the standard error over theirs)"
+            )
         draws = " and drawing few baselines" if self.error > self.quadrature_error else ""
         return (
             f"{_percent(self.error)}, what stopping at {self.evaluations} points{draws} makes of"
             " the attributions (norm of the error over theirs)"
         )
 
-    def _explain_delta(self) -> str:
+    def _explain_delta(self) -> list[str]:
+        if math.isnan(self.delta):
+            return []
         change = self.score - self.baseline_score
         share = f", {_percent(abs(self.delta / change))} of the score's change" if change else ""
         instead = ": go by the estimated error" if math.isfinite(self.error) else ""
-        return (
-            f"{self.delta:+.3g}{share}, a poor guide, because errors of many pixels cancel or pile"
-            f" up in it{instead}"
-        )
+        return [
+            f"completeness gap: {self.delta:+.3g}{share}, a poor guide, because errors of many"
+            f" pixels cancel or pile up in it{instead}"
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict that `json.dumps` takes: NaN and inf become None.
@@ -219,9 +253,10 @@ class AttributionInfo:
         fields = dict(vars(self))
         del fields["error_map"], fields["pixel_error_map"], fields["gradient"]
         alphas = self.alphas
-        fields["alphas"] = (
-            [path.tolist() for path in alphas] if isinstance(alphas, tuple) else alphas.tolist()
-        )
+        if isinstance(alphas, tuple):
+            fields["alphas"] = [path.tolist() for path in alphas]
+        elif alphas is not None:
+            fields["alphas"] = alphas.tolist()
         fields["versions"] = dict(self.versions)
         fields["regions"] = None if self.regions is None else self.regions.to_dict()
         return {
@@ -243,8 +278,11 @@ def make_infos(
     seconds: float,
 ) -> list[list[AttributionInfo]]:
     """Make the info of every image and target: N lists of T."""
+    sampling = plan.sampling
     common = {
-        "rule": plan.rule,
+        "method": "integrated_gradients" if sampling is None else sampling.method,
+        "path": plan.curve.path if sampling is None or sampling.has_path else None,
+        "rule": plan.rule if plan.has_baseline else None,
         "tolerance": plan.tolerance,
         "output": plan.output,
         "baseline": baselines.name,
@@ -263,7 +301,7 @@ def make_infos(
                 target=int(target),
                 label=_label(model, int(target)),
                 unattributable=float(result["unattributable"][i]),
-                **_numbers(result, (i, t), baselines.is_sample),
+                **_numbers(result, (i, t), baselines.is_sample, plan.has_quadrature),
                 regions=None
                 if segments is None
                 else segments.read(result, i, t, baselines.is_sample),
@@ -281,7 +319,9 @@ def _label(model: Model, target: int) -> str | None:
     return model.labels[target] if model.labels and target < len(model.labels) else None
 
 
-def _numbers(result: dict[str, Any], cell: tuple[int, int], is_sample: bool) -> dict[str, Any]:
+def _numbers(
+    result: dict[str, Any], cell: tuple[int, int], is_sample: bool, has_quadrature: bool
+) -> dict[str, Any]:
     """Return the fields that the core found for image and target `cell`."""
     score, baseline_score, total, quadrature_error, baseline_error = (
         float(result[name][cell])
@@ -292,11 +332,14 @@ def _numbers(result: dict[str, Any], cell: tuple[int, int], is_sample: bool) -> 
         for name in ("error_map", "pixel_error_map", "gradients")
     )
     has_draws = is_sample and not math.isnan(baseline_error)
+    error = math.hypot(quadrature_error, baseline_error) if has_draws else quadrature_error
+    if result["evaluations"] is not None and not has_quadrature:
+        error = baseline_error
     return {
         "score": score,
         "baseline_score": baseline_score,
         "delta": total - (score - baseline_score),
-        "error": math.hypot(quadrature_error, baseline_error) if has_draws else quadrature_error,
+        "error": error,
         "quadrature_error": quadrature_error,
         "baseline_error": baseline_error,
         "error_map": error_map,
@@ -306,12 +349,19 @@ def _numbers(result: dict[str, Any], cell: tuple[int, int], is_sample: bool) -> 
 
 
 def _list_nodes(result: dict[str, Any], baselines: Baselines, plan: Plan) -> list[dict[str, Any]]:
-    """Say of each image where its gradients were evaluated."""
+    """Say of each image where its gradients were evaluated, and how many were drawn."""
+    if plan.draws is not None:
+        return _list_draws(result, plan)
     count = baselines.pixels.shape[1]
     if plan.tolerance is None:
         alphas = plan.nodes()[0]
         alphas.setflags(write=False)
-        fixed = {"evaluations": count * len(alphas), "alphas": alphas, "steps": plan.steps}
+        fixed = {
+            "evaluations": count * len(alphas),
+            "alphas": alphas,
+            "steps": plan.steps,
+            "draws": None,
+        }
         return [fixed] * len(result["scores"])
     nodes = []
     for row, counts in zip(result["alphas"], result["node_counts"], strict=True):
@@ -320,8 +370,31 @@ def _list_nodes(result: dict[str, Any], baselines: Baselines, plan: Plan) -> lis
         for path in paths:
             path.setflags(write=False)
         alphas = paths[0] if count == 1 else tuple(paths)
-        nodes.append({"evaluations": evaluations, "alphas": alphas, "steps": evaluations - count})
+        nodes.append(
+            {
+                "evaluations": evaluations,
+                "alphas": alphas,
+                "steps": evaluations - count,
+                "draws": None,
+            }
+        )
     return nodes
+
+
+def _list_draws(result: dict[str, Any], plan: Plan) -> list[dict[str, Any]]:
+    """Of expected gradients each point is a draw; of smoothed ones each path."""
+    assert plan.draws is not None
+    alphas = plan.draws.nodes[0] if plan.has_baseline else None
+    each = 1 if alphas is None else len(alphas)
+    return [
+        {
+            "evaluations": int(evaluations),
+            "alphas": alphas,
+            "steps": None if alphas is None else plan.steps,
+            "draws": int(evaluations) // each,
+        }
+        for evaluations in result["evaluations"]
+    ]
 
 
 def _percent(share: float) -> str:

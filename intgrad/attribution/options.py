@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, TypeVar
 
 from ..models.model import Output
+from .paths import Path
 from .plan import Rule, Whose
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -28,14 +29,27 @@ class Options(TypedDict, total=False):
         either, and is refused: a stack of N is then written (1, N, H, W, C).
     steps : int
         Intervals of the path. The trapezoid evaluates steps + 1 points, every other rule steps.
+    path : {"straight", "blur", "guided"}
+        `"blur"`: from the image blurred by `sigma` to the image, through less and less blur (Blur
+        IG, Xu et al. 2020, arXiv 2004.03383); it has no other baseline. `"guided"`: each step moves
+        the pixels of least gradient (Guided IG, Kapishnikov et al. 2021, arXiv 2106.09788).
     rule : {"trapezoid", "midpoint", "left", "right", "gauss-legendre"}
         Quadrature. The error of a ReLU network's attributions falls as 1 / steps for every rule;
         the trapezoid alone comes with an estimate of it.
+        On a path that is not straight, `"left"` gives its authors' sums, and there are no others.
+    sigma : float, optional
+        Standard deviation of the blur that `path="blur"` begins with, in pixels; 50 if None.
+    fraction : float, optional
+        Share of the pixels that `path="guided"` moves at a time; 0.25 if None.
+    max_distance : float, optional
+        How far `path="guided"` lets a pixel be ahead of a straight path, or behind it, as a share
+        of its way; 0.02 if None.
     tolerance : float, optional
         Instead of a number of steps, the `info.quadrature_error` to reach: 0.05 for 5 %. Each
         image's paths are bisected where its gradient moves, from 9 nodes on and never less than 17;
         every gradient is used again, and kept until the image is done, up to 1 GiB in all. Needs
-        the trapezoid; `steps` is not looked at.
+        the trapezoid; `steps` is not looked at. Where paths are drawn at random, instead of a
+        number of draws: the standard error to reach, `info.error`; no gradient is kept.
     max_evaluations : int
         With `tolerance`: the most gradients for an image, all its baselines together. A warning
         says what was reached.
@@ -67,7 +81,11 @@ class Options(TypedDict, total=False):
 
     baseline: Any
     steps: int
+    path: Path
     rule: Rule
+    sigma: float | None
+    fraction: float | None
+    max_distance: float | None
     tolerance: float | None
     max_evaluations: int
     output: Output
@@ -83,7 +101,11 @@ class Options(TypedDict, total=False):
 DEFAULTS: Options = {
     "baseline": "black",
     "steps": 50,
+    "path": "straight",
     "rule": "trapezoid",
+    "sigma": None,
+    "fraction": None,
+    "max_distance": None,
     "tolerance": None,
     "max_evaluations": 1024,
     "output": "softmax",

@@ -105,9 +105,10 @@ class Segments:
     counts: npt.NDArray[np.int64]  # (N,)
     ids: list[npt.NDArray[np.int64]]  # what the user calls them
 
-    def __getitem__(self, share: slice) -> Segments:
+    def __getitem__(self, share: slice | npt.NDArray[np.int64]) -> Segments:
         """Return those of some of the images."""
-        return Segments(self.labels[share], self.counts[share], self.ids[share])
+        numbers = np.arange(len(self.ids))[share]
+        return Segments(self.labels[share], self.counts[share], [self.ids[k] for k in numbers])
 
     def core_options(self) -> dict[str, Any]:
         """Return what `_core.integrate` is to know of them."""

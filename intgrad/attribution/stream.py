@@ -18,7 +18,6 @@ from .._optional import ProgressBar
 from ..images.arrays import Float32Array
 from ..models.model import Model, squeeze
 from ..models.targets import is_target, resolve_targets
-from .baselines import make_baselines
 from .call import check_seed, compute
 from .info import make_infos
 from .items import check_many, check_one
@@ -26,6 +25,7 @@ from .options import Options, complete, takes_options
 from .plan import Plan
 from .regions import make_segments
 from .remarks import Remarks
+from .sampling import Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -80,7 +80,21 @@ def iter_integrated_gradients(
         first image that it concerns.
     """
     chosen = complete(iter_integrated_gradients, options)
-    plan = Plan.check(model, chosen, return_info=True)
+    return iterate(model, images, targets, chosen)
+
+
+def iterate(
+    model: Model,
+    images: Iterable[Any],
+    targets: Any,
+    options: dict[str, Any],
+    sampling: Sampling | None = None,
+) -> Iterator[tuple[Float32Array, Any]]:
+    """Iterate by any method: what functions of the public have in common.
+
+    `options` holds all `Options`; `sampling` draws the paths, if they are drawn.
+    """
+    plan = Plan.check(model, options, return_info=True, sampling=sampling)
     check_many(images)
     if targets is not None and _is_one(targets):
         resolve_targets(targets, 1, model.labels, model.num_classes)
@@ -88,10 +102,10 @@ def iter_integrated_gradients(
         count = len(images) if isinstance(images, Sized) else None
         if count not in (None, len(targets)):
             raise ValueError(f"targets must be one for each of {count} images, got {len(targets)}")
-    seed = check_seed(chosen["seed"])
+    seed = check_seed(options["seed"])
     seed = secrets.randbits(32) if seed is None else seed
-    stream = _Stream(model, plan, chosen["baseline"], chosen["segments"], seed)
-    return _iterate(stream, images, targets, chosen["progress"])
+    stream = _Stream(model, plan, options["baseline"], options["segments"], seed)
+    return _iterate(stream, images, targets, options["progress"])
 
 
 def _iterate(
@@ -177,7 +191,8 @@ class _Stream:
         batch_size = self.model._batch_size(self.plan.batch_size, image.shape[1:])
         # With a tolerance an image asks for few points at a time, and others have to fill a batch.
         fixed = self.plan.tolerance is None
-        enough = 16 * batch_size // self.plan.steps if fixed else batch_size
+        points = self.plan.draws.count if self.plan.draws else self.plan.steps
+        enough = 16 * batch_size // points if fixed else batch_size
         targets: int = math.prod(np.shape(target)) or 1
         results = (1 + self.plan.error_map + self.plan.gradient) * targets
         most = CHUNK_BYTES // (image.nbytes * (1 + results))
@@ -203,7 +218,9 @@ class _Stream:
                 show(chunk.first + len(chunk.images) * done / total)
 
         batch = np.concatenate(chunk.images)
-        baselines = make_baselines(self.baseline, batch, self.seed, self.remarks, each=False)
+        baselines = self.plan.make_baselines(
+            self.baseline, batch, self.seed, self.remarks, each=False
+        )
         segments = make_segments(self.segments, batch, each=False)
         targets = None if chunk.targets[0] is None else chunk.targets
         indices, many = self.model._resolve_targets(targets, batch, chunk.first)

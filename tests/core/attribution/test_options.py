@@ -69,7 +69,7 @@ def test_signature_and_help_show_every_option(function):
         ("baselines", "did you mean 'baseline'"),
         ("internal_batch_size", "did you mean 'batch_size'"),
         ("target", "did you mean 'targets'"),
-        ("method", "it takes model, images, targets, .*steps, rule"),
+        ("method", "it takes model, images, targets, .*steps, path, rule"),
     ],
 )
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -121,7 +121,7 @@ class Handle(Structure):
 def unwrap(model):
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = VOID, [ctypes.py_object, ctypes.c_char_p]
-    handle = Handle.from_address(get(model._handle, b"intgrad.model/2"))
+    handle = Handle.from_address(get(model._handle, b"intgrad.model/3"))
     return handle.backend.contents, handle.model
 
 

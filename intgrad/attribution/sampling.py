@@ -1,0 +1,249 @@
+"""What is drawn at random: paths from references, or noise on images."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..images.arrays import Float32Array, to_float32, to_real_array
+from ..models.model import Model, Output, check_int
+from ..models.targets import Targets
+from .baselines import Baselines, make_baselines
+from .numbers import check_number
+from .remarks import Remarks
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+Kind = Literal["mean", "square", "variance"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Of = Literal["gradient", "integrated_gradients"]
+MAX_DRAWS = 1_000_000
+MAX_NOISE = 10.0
+DEGREES = 8
+"""Of freedom that the standard error of few references is to have."""
+MAX_ROUNDS = 24
+FIRST_NODES = 8
+"""Alphas of a path in the first of the rounds that a tolerance takes."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+SCORED = 64
+"""References whose scores are computed together."""
+
+Nodes = tuple[Any, Any, Any]
+"""Alphas, weights and half weights."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Paths of each image, as the core takes them (csrc/engine/integrate.h)."""
+
+    count: int
+    nodes: Nodes
+    per_stratum: int = 0  # 0: all are one
+    per_picture: int = 1
+    starts: npt.NDArray[np.float64] | None = None
+    kind: Kind = "mean"
+
+
+class Sampling(Protocol):
+    """How paths are drawn, and where they begin."""
+
+    method: str
+    seed: int
+    draws: int
+    has_path: bool
+    has_baseline: bool
+
+    def design(self, plan: Plan) -> Draws:
+        """Say which paths there are."""
+
+    def make_baselines(
+        self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
+    ) -> Baselines:
+        """Return where the paths begin, once it is found to fit the images."""
+
+    def draw(self, image: Float32Array, number: int) -> Float32Array:
+        """Return the picture that path `number` of an image begins or ends with."""
+
+    def score_baselines(
+        self, model: Model, result: dict[str, Any], targets: Targets, output: Output
+    ) -> Any:
+        """Return the scores (N, T) where the paths begin; NaN if they begin nowhere."""
+
+
+class Noise:
+    """Noise on images: SmoothGrad (Smilkov et al. 2017, arXiv 1706.03825) and its kin.
+
+    Each draw is made from the seed and its number alone, and is the same on every image.
+    """
+
+    method = "smoothgrad"
+
+    def __init__(self, draws: Any, noise: Any, kind: Any, of: Any, seed: int | None) -> None:
+        self.draws = _check_draws(draws)
+        self.noise = check_number(noise, "noise", MAX_NOISE)
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        if of not in get_args(Of):
+            raise ValueError(f"of must be one of {', '.join(get_args(Of))}, got {of!r}")
+        if kind == "variance" and self.draws < 4:
+            raise ValueError(f"draws must be at least 4 for kind='variance', got {draws}")
+        self.kind: Kind = kind
+        self.has_path = self.has_baseline = of == "integrated_gradients"
+        self.seed = secrets.randbits(32) if seed is None else seed
+
+    def design(self, plan: Plan) -> Draws:
+        """Say which paths there are: one a draw, of one point where there is no path."""
+        alphas, weights, half = plan.nodes() if self.has_path else _core.nodes("right", 1)
+        count = self.draws
+        if plan.tolerance is not None:
+            count = max(plan.max_evaluations // len(alphas), 2)
+        nodes = (alphas, weights, half if self.kind == "mean" else None)
+        return Draws(count, nodes, kind=self.kind)
+
+    def make_baselines(
+        self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
+    ) -> Baselines:
+        """Return where the paths begin; a placeholder where there is none."""
+        if not self.has_path:
+            return Baselines(np.zeros((1, 1, *images.shape[1:]), np.float32), "none", True, self.seed)
+        made = make_baselines(baseline, images, self.seed, remarks, each=each)
+        if made.pixels.shape[1] > 1:
+            raise ValueError(
+                f"baseline must be one picture where draws are averaged, got {made.pixels.shape[1]}"
+            )
+        return Baselines(made.pixels, made.name, True, self.seed)
+
+    def draw(self, image: Float32Array, number: int) -> Float32Array:
+        """Return the image with noise, whose standard deviation is a part of its range."""
+        rng = np.random.default_rng([self.seed, number])
+        picture = rng.standard_normal(image.shape, dtype=np.float32)
+        picture *= self.noise * float(np.ptp(image))
+        picture += image
+        return picture
+
+    def score_baselines(
+        self, model: Model, result: dict[str, Any], targets: Targets, output: Output
+    ) -> Any:
+        """Return what the paths found where they begin; NaN if there is no path."""
+        return result["baseline_scores"] if self.has_path else np.full(targets.shape, np.nan)
+
+
+class References:
+    """Paths from references: Expected Gradients (Erion et al. 2021, arXiv 1906.10670)."""
+
+    method = "expected_gradients"
+    has_path = True
+    has_baseline = False
+
+    def __init__(self, references: Any, draws: Any, independent: Any, seed: int | None) -> None:
+        self.references = _check_references(references)
+        self.draws = _check_draws(draws)
+        if not isinstance(independent, bool | np.bool_):
+            raise TypeError(f"independent must be True or False, got {independent!r}")
+        self.independent = bool(independent)
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self._order = np.arange(0)  # the reference of each drawn picture
+
+    def design(self, plan: Plan) -> Draws:
+        """Say which paths there are.
+
+        Where there are several draws for each reference, those of one are evenly spaced from
+        random starts, of which there are at least two: they tell how exact that is. Where there are
+        not, no reference comes again, and the alphas are spread over all of them.
+        """
+        known, rng = len(self.references), np.random.default_rng(self.seed)
+        most = self.draws if plan.tolerance is None else plan.max_evaluations
+        if self.independent:
+            self._order = rng.integers(known, size=most)
+            return Draws(most, _even(1), starts=rng.random(most))
+        starts = min(max(2, -(-DEGREES // known)), most // known)
+        rounds = 1 if plan.tolerance is None else MAX_ROUNDS
+        if starts >= 2 and (rounds == 1 or 2 * starts * known <= most):
+            self._order = np.arange(known)
+            nodes = most // (known * starts)
+            if rounds > 1:
+                nodes = max(min(FIRST_NODES, nodes // 4), 1)
+            offsets = rng.random(rounds * known * starts)
+            return Draws(known * starts, _even(nodes), starts, starts, offsets)
+        most = min(most, known)
+        self._order = rng.permutation(known)[:most]
+        if rounds > 1:  # any first part of these is spread evenly
+            return Draws(most, _even(1), starts=(rng.random() + GOLDEN * np.arange(most)) % 1)
+        return Draws(most, _even(1), starts=(rng.permutation(most) + rng.random(most)) / most)
+
+    def make_baselines(
+        self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
+    ) -> Baselines:
+        """Check the references that are used, and return a placeholder: they are read when drawn."""
+        shape = images.shape[1:]
+        for number in np.unique(self._order):
+            picture = to_real_array(self.references[number], f"references[{number}]")
+            if picture.shape != shape:
+                raise ValueError(
+                    f"references must have the shape of an image, {shape}; references[{number}] has"
+                    f" {picture.shape}"
+                )
+            if not np.isfinite(picture).all():
+                raise ValueError(f"references must be finite; references[{number}] holds NaN or inf")
+        name = f"{len(self.references)} references"
+        return Baselines(np.zeros((1, 1, *shape), np.float32), name, True, self.seed)
+
+    def draw(self, image: Float32Array, number: int) -> Float32Array:
+        """Return the reference that path `number` begins with."""
+        return self._read(self._order[number])
+
+    def _read(self, number: int) -> Float32Array:
+        return to_float32(to_real_array(self.references[number], "references"))
+
+    def score_baselines(
+        self, model: Model, result: dict[str, Any], targets: Targets, output: Output
+    ) -> Any:
+        """Return the mean score of the references that were drawn, of each as often as it was."""
+        numbers, counts = np.unique(self._order, return_counts=True)
+        total = np.zeros(0)
+        for first in range(0, len(numbers), SCORED):
+            some = numbers[first : first + SCORED]
+            pictures = np.stack([self._read(k) for k in some])
+            scores = model._compute_scores(pictures, output)
+            part = counts[first : first + SCORED] @ scores.astype(np.float64)
+            total = part if not first else total + part
+        return (total / counts.sum())[targets]
+
+
+def _even(count: int) -> Nodes:
+    """Return as many nodes; only their number matters where starts are drawn."""
+    alphas, weights, _ = _core.nodes("midpoint", count)
+    return alphas, weights, None
+
+
+def _check_draws(draws: Any) -> int:
+    number = check_int(draws, "draws", at_least=2)
+    if number > MAX_DRAWS:
+        raise ValueError(f"draws must be at most {MAX_DRAWS}, got {number}")
+    return number
+
+
+def _check_references(references: Any) -> Any:
+    """Return a sequence of images, or raise a TypeError or ValueError that says what is wrong."""
+    is_sequence = isinstance(references, Sized) and hasattr(references, "__getitem__")
+    if isinstance(references, str | bytes | dict) or not is_sequence:
+        raise TypeError(
+            "references must be an array (R, H, W, C) or a sequence of images (H, W, C), got"
+            f" {type(references).__name__}"
+        )
+    if not len(references):
+        raise ValueError("references must hold at least one image, got none")
+    if np.ndim(references[0]) != 3:
+        raise ValueError(
+            f"references must be images (H, W, C), got {np.shape(references)}"
+            + (": references[None] of a single one" if np.ndim(references[0]) == 2 else "")
+        )
+    return references
