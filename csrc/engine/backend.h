@@ -138,11 +138,21 @@ typedef struct {
     double difference_square; /* ||T - T_half||^2 */
 } ig_norms;
 
+/* What a store on a device needs of kernels.h, whose functions no backend links. */
+typedef struct {
+    void (*blur_weights)(double sigma, size_t length, double *ret_weights);
+    size_t (*guided_scratch)(size_t count);
+    void (*guided_step)(const float *gradient, const float *image, const float *baseline,
+                        size_t count, size_t step, size_t steps, double fraction,
+                        double max_distance, float *scratch, double *position);
+} ig_curve_kernels;
+
 typedef struct {
     ig_shape shape;
     size_t target_count; /* T, at least 1 */
     ig_output output;
     ig_curve curve; /* of all paths */
+    const ig_curve_kernels *kernels;
     int with_half;
     int with_jumps;
     int with_region_jumps;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "../kernels/kernels.h"
 #include "host_path.h"
 #include "rule.h"
 
@@ -17,6 +18,8 @@ static int evenly_spaced(const ig_nodes *nodes)
     return 1;
 }
 
+static const ig_curve_kernels curve_kernels = {ig_blur_weights, ig_guided_scratch, ig_guided_step};
+
 static ig_status create_paths(ig_work *w, const ig_backend *backend, ig_model *model,
                               ig_error *error)
 {
@@ -25,6 +28,7 @@ static ig_status create_paths(ig_work *w, const ig_backend *backend, ig_model *m
         .target_count = w->request->target_count,
         .output = w->request->output,
         .curve = w->request->curve,
+        .kernels = &curve_kernels,
         .with_half = w->has_estimate,
         .with_jumps = w->with_jumps,
         .with_region_jumps = w->with_jumps && w->result->region_deviations,

@@ -25,7 +25,14 @@ constexpr double UNKNOWN = -1.0;
 struct Node {
     double alpha;
     Tensor gradient; // (T, H, W, C) float32
+    Tensor picture;  // (H, W, C) float32; undefined on a straight path
     double jump;     // norm of the jump to the next node, or UNKNOWN
+};
+
+// A piece of a path, with the gradients at its ends: double, or float32 where that is exact.
+struct Chord {
+    Tensor moved; // by what the picture differs, (H, W, C) double
+    Tensor gradient, previous;
 };
 
 // As ig_sums, in double on the device; undefined where not wanted.
@@ -43,6 +50,10 @@ struct Path {
     // Streamed: the sums so far, the last gradient where jumps are wanted, and that of alpha 1.
     Sums sums;
     Tensor previous, end;
+    // Streamed on a curve: the picture of the last gradient, and both at the last node of T_half.
+    Tensor previous_picture, half_previous, half_picture;
+    std::vector<double> position; // IG_GUIDED: the next picture, on the host as its steps are
+    const float *host_image = nullptr, *host_baseline = nullptr; // as targets
     // Retained: nodes by ascending alpha.
     std::vector<Node> nodes;
 };
@@ -151,8 +162,13 @@ ig_status open_path(ig_paths *paths, const float *image, const float *baseline,
                     ig_error *error) noexcept
 {
     return guarded(error, [&] {
+        const auto size = ig_shape_size(paths->config.shape);
         Path path;
         path.is_open = true;
+        path.host_image = image;
+        path.host_baseline = baseline;
+        if (paths->config.curve.kind == IG_GUIDED)
+            path.position.assign(baseline, baseline + size);
         path.retain = retain != 0;
         path.targets = targets;
         path.image = find_picture(*paths, image);
@@ -189,20 +205,65 @@ void destroy(ig_paths *paths) noexcept
 
 // ---- Evaluating --------------------------------------------------------------------------------
 
-// The pictures at the points, (n, C, H, W): as ig_path_interpolate has them, bit for bit.
-Tensor interpolate(const ig_paths &paths, const ig_point *points, size_t n)
+bool is_curve(const ig_paths &paths)
+{
+    return paths.config.curve.kind == IG_BLUR || paths.config.curve.kind == IG_GUIDED;
+}
+
+// A square matrix on the device, for the pixels of a line.
+Tensor blur_weights(const ig_paths &paths, double sigma, int64_t length)
+{
+    std::vector<double> weights(static_cast<size_t>(length * length));
+    paths.config.kernels->blur_weights(sigma, static_cast<size_t>(length), weights.data());
+    return at::from_blob(weights.data(), {length, length}, at::kDouble)
+        .to(paths.model->device, false, true);
+}
+
+// As ig_blur: a product for the rows, and one for the columns. (H, W, C) double.
+Tensor blur(const ig_paths &paths, const Path &path, double sigma)
+{
+    const auto sizes = picture_sizes(paths);
+    auto picture = path.image.to(at::kDouble);
+    if (sigma == 0.0)
+        return picture;
+    picture = at::matmul(blur_weights(paths, sigma, sizes[0]), picture.flatten(1)).view(sizes);
+    return at::matmul(blur_weights(paths, sigma, sizes[1]), picture);
+}
+
+// The picture of a node on a curve.
+Tensor curve_picture(const ig_paths &paths, const Path &path, double alpha)
+{
+    const ig_curve &curve = paths.config.curve;
+    const double away = 1.0 - alpha;
+    if (curve.kind == IG_BLUR)
+        return blur(paths, path, curve.sigma * (curve.is_left ? away : away * away));
+    return at::from_blob(const_cast<double *>(path.position.data()), picture_sizes(paths),
+                         at::kDouble)
+        .to(paths.model->device, false, true);
+}
+
+Tensor make_picture(const ig_paths &paths, const Path &path, double alpha)
+{
+    if (alpha == 1.0)
+        return path.image;
+    if (is_curve(paths))
+        return curve_picture(paths, path, alpha);
+    // Two steps and not lerp, which may fuse them and round otherwise.
+    return path.distance.mul(alpha).add_(path.baseline);
+}
+
+// The pictures at the points, (n, H, W, C): on a straight path as ig_path_interpolate has them, bit
+// for bit.
+Tensor make_pictures(const ig_paths &paths, const ig_point *points, size_t n)
 {
     auto sizes = picture_sizes(paths);
     sizes.insert(sizes.begin(), static_cast<int64_t>(n));
     const auto pictures = at::empty(sizes, on_device(paths, at::kFloat));
     for (size_t k = 0; k < n; k++) {
         const Path &path = paths.paths[points[k].path];
-        // Two steps and not lerp, which may fuse them and round otherwise.
-        pictures[static_cast<int64_t>(k)].copy_(
-            points[k].alpha == 1.0 ? path.image
-                                   : path.distance.mul(points[k].alpha).add_(path.baseline));
+        pictures[static_cast<int64_t>(k)].copy_(make_picture(paths, path, points[k].alpha));
     }
-    return pictures.permute({0, 3, 1, 2});
+    return pictures;
 }
 
 // What the rounds gave, one for each target, as (n, T, ...).
@@ -243,33 +304,75 @@ ig_status fetch_values(const Tensor &values, const Tensor &gradients, double *re
     return IG_OK;
 }
 
-// Adds a node's gradient to the sums, wholly or, where memory is short, not at all; `previous` is
-// undefined at the first node of a path.
+// The squares of what differs along a piece of a path, of every pool; undefined where not wanted.
+struct Jumps {
+    Tensor values, pixels, regions;
+};
+
+Jumps find_jumps(const Path &path, const Chord &chord, const Sums &sums)
+{
+    Jumps jumps;
+    if (!sums.jumps.defined())
+        return jumps;
+    // Not in place at first: what is double already is not copied.
+    jumps.values = chord.gradient.to(at::kDouble).sub(chord.previous).mul_(chord.moved);
+    jumps.pixels = jumps.values.mean(-1);
+    if (sums.region_jumps.defined())
+        jumps.regions = pool(path, jumps.values);
+    return jumps;
+}
+
+void add_jumps(const Jumps &jumps, double weight, const Sums &sums)
+{
+    if (!jumps.values.defined())
+        return;
+    sums.jumps.addcmul_(jumps.values, jumps.values, weight);
+    sums.pixel_jumps.addcmul_(jumps.pixels, jumps.pixels, weight);
+    if (jumps.regions.defined())
+        sums.region_jumps.addcmul_(jumps.regions, jumps.regions, weight);
+}
+
+// Adds a node's gradient to the sums of a straight path, wholly or, where memory is short, not at
+// all; `previous` is undefined at the first node. Sum and half are in gradient units until they are
+// read.
 void add_gradient(const Path &path, const Tensor &gradient, const Tensor &previous,
                   ig_weights weights, const Sums &sums)
 {
     const auto precise = gradient.to(at::kDouble);
-    Tensor jump, pixel_jump, region_jump;
-    if (sums.jumps.defined() && previous.defined()) {
-        jump = precise.sub(previous);
-        const auto moved = jump.mul(path.distance);
-        pixel_jump = moved.mean(-1);
-        if (sums.region_jumps.defined())
-            region_jump = pool(path, moved);
-    }
+    Jumps jumps;
+    if (previous.defined())
+        jumps = find_jumps(path, {path.distance, precise, previous}, sums);
     // All is in double here, so that nothing below needs memory.
     sums.sum.add_(precise, weights.weight);
     if (sums.half.defined() && weights.half_weight != 0.0)
         sums.half.add_(precise, weights.half_weight);
-    if (jump.defined()) {
-        sums.jumps.addcmul_(jump, jump, weights.jump_weight);
-        sums.pixel_jumps.addcmul_(pixel_jump, pixel_jump, weights.jump_weight);
-    }
-    if (region_jump.defined())
-        sums.region_jumps.addcmul_(region_jump, region_jump, weights.jump_weight);
+    add_jumps(jumps, weights.jump_weight, sums);
 }
 
-void stream_gradient(const ig_paths &paths, Path &path, const ig_point &point,
+Chord make_chord(const Tensor &picture, const Tensor &from, const Tensor &gradient,
+                 const Tensor &previous)
+{
+    return {picture.to(at::kDouble).sub_(from), gradient, previous};
+}
+
+// The trapezoid over a piece of a curve.
+Tensor integrate(const Chord &chord)
+{
+    return chord.gradient.to(at::kDouble).add_(chord.previous).mul_(chord.moved).div_(2.0);
+}
+
+// Adds the piece of a curve that ends at a node to the sums, and to half that since the last node of
+// T_half, which is undefined where this is none; wholly, or not at all.
+void add_chord(const Path &path, const Chord &chord, const Tensor &half, const Sums &sums)
+{
+    const auto jumps = find_jumps(path, chord, sums);
+    sums.sum.add_(integrate(chord));
+    if (half.defined())
+        sums.half.add_(half);
+    add_jumps(jumps, 1.0 / 12.0, sums); // of a Brownian bridge; the width is in the chord
+}
+
+void stream_straight(const ig_paths &paths, Path &path, const ig_point &point,
                      const Tensor &gradient)
 {
     // The first node of a path is the one that no interval ends at.
@@ -277,17 +380,81 @@ void stream_gradient(const ig_paths &paths, Path &path, const ig_point &point,
     add_gradient(path, gradient, previous, point.weights, path.sums);
     if (paths.config.with_jumps)
         path.previous = gradient;
+}
+
+// By the trapezoid over what the picture has moved by.
+void stream_curve(Path &path, const ig_point &point, const Tensor &picture, const Tensor &gradient)
+{
+    const bool is_first = point.weights.jump_weight == 0.0;
+    const bool in_half = path.sums.half.defined() && point.weights.half_weight != 0.0;
+    if (!is_first) {
+        const auto half = in_half ? integrate(make_chord(picture, path.half_picture, gradient,
+                                                         path.half_previous))
+                                  : Tensor();
+        add_chord(path, make_chord(picture, path.previous_picture, gradient, path.previous), half,
+                  path.sums);
+    }
+    path.previous = gradient;
+    path.previous_picture = picture;
+    if (in_half) {
+        path.half_previous = gradient;
+        path.half_picture = picture;
+    }
+}
+
+// Moves a guided path on, on the host, and says by how much.
+Tensor step_guided(const ig_paths &paths, Path &path, const ig_point &point, const Tensor &gradient)
+{
+    const ig_curve &curve = paths.config.curve;
+    const auto step = static_cast<size_t>(point.alpha * static_cast<double>(curve.steps) + 0.5);
+    if (step == curve.steps)
+        return Tensor();
+    const auto host = gradient.to(at::kCPU).contiguous();
+    const auto before = curve_picture(paths, path, point.alpha);
+    const ig_curve_kernels &kernels = *paths.config.kernels;
+    std::vector<float> scratch(kernels.guided_scratch(path.position.size()));
+    kernels.guided_step(host.data_ptr<float>(), path.host_image, path.host_baseline,
+                        path.position.size(), step, curve.steps, curve.fraction,
+                        curve.max_distance, scratch.data(), path.position.data());
+    return curve_picture(paths, path, point.alpha).sub_(before);
+}
+
+// What the picture of a blurred path moves by at a node: host_path.c, find_blur_motion.
+Tensor find_blur_motion(const ig_paths &paths, const Path &path, double alpha)
+{
+    const ig_curve &curve = paths.config.curve;
+    const double sigma = curve.sigma * (1.0 - alpha), difference = 0.01;
+    return blur(paths, path, sigma + difference)
+        .sub_(blur(paths, path, sigma))
+        .mul_(-curve.sigma / static_cast<double>(curve.steps) / difference);
+}
+
+void stream_point(const ig_paths &paths, Path &path, const ig_point &point, const Tensor &picture,
+                  const Tensor &gradient)
+{
+    const ig_curve &curve = paths.config.curve;
+    Tensor moved;
+    if (curve.kind == IG_GUIDED)
+        moved = step_guided(paths, path, point, gradient[0]);
+    if (!is_curve(paths))
+        stream_straight(paths, path, point, gradient);
+    else if (!curve.is_left)
+        stream_curve(path, point, picture, gradient);
+    else
+        path.sums.sum.add_(gradient.to(at::kDouble).mul_(
+            curve.kind == IG_BLUR ? find_blur_motion(paths, path, point.alpha) : moved));
     if (paths.config.with_gradient && point.alpha == 1.0)
         path.end = gradient;
 }
 
 // Keeps a gradient at its place among the path's nodes; a copy, because the batch's own tensor
 // would stay as long as any of its points.
-void retain_gradient(Path &path, double alpha, const Tensor &gradient)
+void retain_gradient(Path &path, double alpha, const Tensor &picture, const Tensor &gradient)
 {
     auto place = std::find_if(path.nodes.begin(), path.nodes.end(),
                               [&](const Node &each) { return each.alpha > alpha; });
-    place = path.nodes.insert(place, {alpha, gradient.clone(), UNKNOWN});
+    place = path.nodes.insert(
+        place, {alpha, gradient.clone(), picture.defined() ? picture.clone() : Tensor(), UNKNOWN});
     if (place != path.nodes.begin())
         std::prev(place)->jump = UNKNOWN;
 }
@@ -300,7 +467,8 @@ ig_status run_points(ig_paths &paths, const ig_point *points, size_t n, double *
         for (size_t t = 0; t < paths.config.target_count; t++)
             picks.push_back({k, paths.paths[points[k].path].targets[t]});
     std::vector<Round> rounds;
-    ig_status status = differentiate(*paths.model, interpolate(paths, points, n), picks.data(),
+    const auto pictures = make_pictures(paths, points, n);
+    ig_status status = differentiate(*paths.model, pictures.permute({0, 3, 1, 2}), picks.data(),
                                      picks.size(), paths.config.output, rounds, error);
     if (status != IG_OK)
         return status;
@@ -314,10 +482,11 @@ ig_status run_points(ig_paths &paths, const ig_point *points, size_t n, double *
     for (size_t k = 0; status == IG_OK && k < n; k++) {
         Path &path = paths.paths[points[k].path];
         const auto gradient = gradients[static_cast<int64_t>(k)];
+        const auto picture = is_curve(paths) ? pictures[static_cast<int64_t>(k)] : Tensor();
         if (path.retain)
-            retain_gradient(path, points[k].alpha, gradient);
+            retain_gradient(path, points[k].alpha, picture, gradient);
         else
-            stream_gradient(paths, path, points[k], gradient);
+            stream_point(paths, path, points[k], picture, gradient);
         *ret_done = k + 1;
     }
     return status;
@@ -339,22 +508,58 @@ ig_status evaluate(ig_paths *paths, const ig_point *points, size_t n, double *re
 
 // ---- Reading -----------------------------------------------------------------------------------
 
+// Between a node and one before.
+Chord node_chord(const Path &path, const Node &to, const Node &from)
+{
+    if (!to.picture.defined())
+        return {path.distance, to.gradient, from.gradient};
+    return make_chord(to.picture, from.picture, to.gradient, from.gradient);
+}
+
+void add_nodes(const ig_paths &paths, const Path &path, const ig_weights *weights, const Sums &sums)
+{
+    size_t half_node = 0;
+    for (size_t k = 0; k < path.nodes.size(); k++) {
+        const Node &node = path.nodes[k];
+        if (!is_curve(paths)) {
+            add_gradient(path, node.gradient, k ? path.nodes[k - 1].gradient : Tensor(), weights[k],
+                         sums);
+            continue;
+        }
+        if (k == 0)
+            continue;
+        Tensor half;
+        if (sums.half.defined() && weights[k].half_weight != 0.0) {
+            half = integrate(node_chord(path, node, path.nodes[half_node]));
+            half_node = k;
+        }
+        add_chord(path, node_chord(path, node, path.nodes[k - 1]), half, sums);
+    }
+}
+
 // The sums of a retained path.
 Sums sum_nodes(const ig_paths &paths, const Path &path, const ig_weights *weights, bool half,
                bool jumps)
 {
     auto sums = zero_sums(paths, &path, half, jumps);
-    Tensor previous;
-    for (size_t k = 0; k < path.nodes.size(); k++) {
-        const auto &gradient = path.nodes[k].gradient;
-        add_gradient(path, gradient, previous, weights[k], sums);
-        previous = gradient;
-    }
+    add_nodes(paths, path, weights, sums);
+    return sums;
+}
+
+// From gradients to attributions, where a path is straight; jumps are attributions already. Of
+// sums that are not streamed into any more, or a copy of them.
+Sums attribute(const ig_paths &paths, const Path &path, Sums sums)
+{
+    if (paths.config.curve.kind != IG_STRAIGHT)
+        return sums;
+    sums.sum = sums.sum.mul(path.distance);
+    if (sums.half.defined())
+        sums.half = sums.half.mul(path.distance);
     return sums;
 }
 
 // Only jumps beside nodes that are new since the last call are computed, and fetched together.
-void find_jumps(Path &path, bool by_region)
+void measure_jumps(const ig_paths &paths, Path &path)
 {
     std::vector<Node *> found;
     std::vector<Tensor> squares;
@@ -362,9 +567,11 @@ void find_jumps(Path &path, bool by_region)
         Node &node = path.nodes[k];
         if (node.jump != UNKNOWN)
             continue;
-        auto jump = path.nodes[k + 1].gradient.to(at::kDouble).sub_(node.gradient);
-        jump.mul_(path.distance);
-        squares.push_back((by_region ? pool(path, jump) : jump).square_().sum());
+        const auto chord = node_chord(path, path.nodes[k + 1], node);
+        auto jump = chord.gradient.to(at::kDouble).sub_(chord.previous).mul_(chord.moved);
+        if (is_curve(paths))
+            jump.div_(path.nodes[k + 1].alpha - node.alpha);
+        squares.push_back((paths.config.by_region ? pool(path, jump) : jump).square_().sum());
         found.push_back(&node);
     }
     if (found.empty())
@@ -378,7 +585,7 @@ ig_status jump_norms(ig_paths *paths, size_t index, double *ret_norms, ig_error 
 {
     return guarded(error, [&] {
         Path &path = paths->paths[index];
-        find_jumps(path, paths->config.by_region != 0);
+        measure_jumps(*paths, path);
         for (size_t k = 0; k + 1 < path.nodes.size(); k++)
             ret_norms[k] = path.nodes[k].jump;
         return IG_OK;
@@ -392,9 +599,10 @@ ig_status assess(ig_paths *paths, const size_t *members, const ig_weights *const
         const auto totals = zero_sums(*paths, nullptr, true, false); // sum: T; half: T_half
         for (size_t k = 0; k < n; k++) {
             const Path &path = paths->paths[members[k]];
-            const auto sums = sum_nodes(*paths, path, weights[k], true, false);
-            totals.sum.addcmul_(path.distance, sums.sum);
-            totals.half.addcmul_(path.distance, sums.half);
+            const auto sums =
+                attribute(*paths, path, sum_nodes(*paths, path, weights[k], true, false));
+            totals.sum.add_(sums.sum);
+            totals.half.add_(sums.half);
         }
         auto both = at::stack({totals.sum, totals.sum.sub(totals.half)}); // (2, T, H, W, C)
         if (paths->config.by_region)                                      // all are of one image
@@ -420,8 +628,9 @@ ig_status read_sums(ig_paths *paths, size_t index, const ig_weights *weights, ig
     return guarded(error, [&] {
         const Path &path = paths->paths[index];
         const bool jumps = ret_sums.jumps || ret_sums.pixel_jumps;
-        const auto sums =
-            path.retain ? sum_nodes(*paths, path, weights, ret_sums.half, jumps) : path.sums;
+        const auto sums = attribute(
+            *paths, path,
+            path.retain ? sum_nodes(*paths, path, weights, ret_sums.half, jumps) : path.sums);
         fetch(sums.sum, ret_sums.sum);
         fetch(sums.half, ret_sums.half);
         fetch(sums.jumps, ret_sums.jumps);

@@ -30,11 +30,24 @@ class Shape(Structure):
     _fields_ = [("height", c_size_t), ("width", c_size_t), ("channels", c_size_t)]
 
 
+class Curve(Structure):
+    _fields_ = [
+        ("kind", c_int),
+        ("is_left", c_int),
+        ("steps", c_size_t),
+        ("sigma", c_double),
+        ("fraction", c_double),
+        ("max_distance", c_double),
+    ]
+
+
 class Config(Structure):
     _fields_ = [
         ("shape", Shape),
         ("target_count", c_size_t),
         ("output", c_int),
+        ("curve", Curve),
+        ("kernels", ctypes.c_void_p),
         ("with_half", c_int),
         ("with_jumps", c_int),
         ("with_region_jumps", c_int),
@@ -136,7 +149,7 @@ class Paths:
         backend, handle = unwrap(model)
         self.store, self.error, self.paths = backend.paths.contents, Error(), VOID()
         self.model = model  # must outlive the store
-        config = Config(Shape(*SHAPE), len(TARGETS), LOGIT, 1, 1, 1, 1, by_region)
+        config = Config(Shape(*SHAPE), len(TARGETS), LOGIT, Curve(), None, 1, 1, 1, 1, by_region)
         self.check(self.store.create(handle, byref(config), byref(self.paths), byref(self.error)))
 
     def check(self, status):
@@ -238,14 +251,13 @@ def reference(model, baseline, alphas, weights, by_region=False):
     weight, half, jump = weights.T
     moves = pool(jumps * distance) if by_region else (jumps * distance).reshape(len(jumps), -1)
     return {
-        "sum": np.einsum("k,k...->...", weight, gradients),
-        "half": np.einsum("k,k...->...", half, gradients),
-        "jumps": np.einsum("k,k...->...", jump[1:], jumps**2),
+        "sum": distance * np.einsum("k,k...->...", weight, gradients),
+        "half": distance * np.einsum("k,k...->...", half, gradients),
+        "jumps": np.einsum("k,k...->...", jump[1:], (jumps * distance) ** 2),
         "pixel_jumps": np.einsum("k,k...->...", jump[1:], (jumps * distance).mean(-1) ** 2),
         "region_jumps": np.einsum("k,k...->...", jump[1:], pool(jumps * distance) ** 2),
         "gradient": gradients[-1],
         "norms": np.sqrt((moves**2).reshape(len(jumps), -1).sum(1)),
-        "distance": distance,
     }
 
 
@@ -295,8 +307,8 @@ def test_retained_paths(model, by_region):
         total = difference = 0
         for baseline in BASELINES[:count]:
             expected = reference(model, baseline, ALPHAS, draw)
-            total = total + expected["distance"] * expected["sum"]
-            difference = difference + expected["distance"] * (expected["sum"] - expected["half"])
+            total = total + expected["sum"]
+            difference = difference + (expected["sum"] - expected["half"])
         norms = paths.assess(members[:count], [weights] * count)
         if by_region:
             total, difference = pool(total), pool(difference)
