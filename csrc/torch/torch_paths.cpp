@@ -230,6 +230,13 @@ Tensor blur(const ig_paths &paths, const Path &path, double sigma)
     return at::matmul(blur_weights(paths, sigma, sizes[1]), picture);
 }
 
+// A picture of the host's.
+Tensor upload(const ig_paths &paths, const std::vector<double> &picture)
+{
+    return at::from_blob(const_cast<double *>(picture.data()), picture_sizes(paths), at::kDouble)
+        .to(paths.model->device, false, true);
+}
+
 // The picture of a node on a curve.
 Tensor curve_picture(const ig_paths &paths, const Path &path, double alpha)
 {
@@ -237,9 +244,7 @@ Tensor curve_picture(const ig_paths &paths, const Path &path, double alpha)
     const double away = 1.0 - alpha;
     if (curve.kind == IG_BLUR)
         return blur(paths, path, curve.sigma * (curve.is_left ? away : away * away));
-    return at::from_blob(const_cast<double *>(path.position.data()), picture_sizes(paths),
-                         at::kDouble)
-        .to(paths.model->device, false, true);
+    return upload(paths, path.position);
 }
 
 Tensor make_picture(const ig_paths &paths, const Path &path, double alpha)
@@ -402,21 +407,23 @@ void stream_curve(Path &path, const ig_point &point, const Tensor &picture, cons
     }
 }
 
-// Moves a guided path on, on the host, and says by how much.
-Tensor step_guided(const ig_paths &paths, Path &path, const ig_point &point, const Tensor &gradient)
+// Where a guided path goes next, by a step on the host; it stays where it is until that is known to
+// be wholly done.
+std::vector<double> step_guided(const ig_paths &paths, const Path &path, const ig_point &point,
+                                const Tensor &gradient)
 {
     const ig_curve &curve = paths.config.curve;
-    const auto step = static_cast<size_t>(point.alpha * static_cast<double>(curve.steps) + 0.5);
-    if (step == curve.steps)
-        return Tensor();
-    const auto host = gradient.to(at::kCPU).contiguous();
-    const auto before = curve_picture(paths, path, point.alpha);
     const ig_curve_kernels &kernels = *paths.config.kernels;
-    std::vector<float> scratch(kernels.guided_scratch(path.position.size()));
-    kernels.guided_step(host.data_ptr<float>(), path.host_image, path.host_baseline,
-                        path.position.size(), step, curve.steps, curve.fraction,
-                        curve.max_distance, scratch.data(), path.position.data());
-    return curve_picture(paths, path, point.alpha).sub_(before);
+    const auto step = static_cast<size_t>(point.alpha * static_cast<double>(curve.steps) + 0.5);
+    auto next = path.position;
+    if (step == curve.steps)
+        return next;
+    const auto host = gradient.to(at::kCPU).contiguous();
+    std::vector<float> scratch(kernels.guided_scratch(next.size()));
+    kernels.guided_step(host.data_ptr<float>(), path.host_image, path.host_baseline, next.size(),
+                        step, curve.steps, curve.fraction, curve.max_distance, scratch.data(),
+                        next.data());
+    return next;
 }
 
 // What the picture of a blurred path moves by at a node: host_path.c, find_blur_motion.
@@ -433,16 +440,20 @@ void stream_point(const ig_paths &paths, Path &path, const ig_point &point, cons
                   const Tensor &gradient)
 {
     const ig_curve &curve = paths.config.curve;
-    Tensor moved;
+    std::vector<double> next;
     if (curve.kind == IG_GUIDED)
-        moved = step_guided(paths, path, point, gradient[0]);
-    if (!is_curve(paths))
+        next = step_guided(paths, path, point, gradient[0]);
+    if (!is_curve(paths)) {
         stream_straight(paths, path, point, gradient);
-    else if (!curve.is_left)
+    } else if (!curve.is_left) {
         stream_curve(path, point, picture, gradient);
-    else
-        path.sums.sum.add_(gradient.to(at::kDouble).mul_(
-            curve.kind == IG_BLUR ? find_blur_motion(paths, path, point.alpha) : moved));
+    } else {
+        const auto moved = curve.kind == IG_BLUR
+                               ? find_blur_motion(paths, path, point.alpha)
+                               : upload(paths, next).sub_(upload(paths, path.position));
+        path.sums.sum.add_(gradient.to(at::kDouble).mul(moved));
+    }
+    path.position = std::move(next);
     if (paths.config.with_gradient && point.alpha == 1.0)
         path.end = gradient;
 }

@@ -40,9 +40,8 @@ static void check_assessment(ig_paths *paths, size_t path, const ig_weights *all
     ig_error error;
     CHECK(ig_host_paths.assess(paths, members, weights, 2, norms, &error) == IG_OK);
     for (size_t k = 0; k < 8; k++) {
-        const double d = 2.0 * ((double)images[k % 4] - baselines[k % 4]);
-        expected[k / 4].square += pow(d * sums[0][k], 2);
-        expected[k / 4].difference_square += pow(d * (sums[0][k] - sums[1][k]), 2);
+        expected[k / 4].square += pow(2.0 * sums[0][k], 2);
+        expected[k / 4].difference_square += pow(2.0 * (sums[0][k] - sums[1][k]), 2);
     }
     for (size_t t = 0; t < 2; t++) {
         CHECK(close_to(norms[t].square, expected[t].square));
@@ -102,10 +101,9 @@ static void test_retained_path(void)
     }
     for (size_t k = 0; k < 24; k++)
         CHECK(close_to(sums[0][k / 8][k % 8], sums[1][k / 8][k % 8]));
-    for (size_t k = 0; k < 8; k++) { /* of one channel: its jump, in attribution units */
-        const double d = (double)images[k % 4] - baselines[k % 4];
+    for (size_t k = 0; k < 8; k++) { /* there is one channel */
         CHECK(close_to(pixel_jumps[0][k], pixel_jumps[1][k]));
-        CHECK(close_to(pixel_jumps[0][k], d * d * sums[0][2][k]));
+        CHECK(close_to(pixel_jumps[0][k], sums[0][2][k]));
     }
     for (size_t k = 0; k < 4; k++) {
         CHECK(region_jumps[0][k] > 0.0 && close_to(region_jumps[0][k], region_jumps[1][k]));
@@ -244,6 +242,60 @@ static void test_refinement_when_anything_fails(void)
     problem_free(p);
 }
 
+/* Paths of every other kind: curves, then draws. */
+static problem_size other(size_t kind, size_t batch_size)
+{
+    problem_size size = two(IG_TRAPEZOID, batch_size);
+    size.targets = 1;
+    size.curve = (ig_curve){.steps = size.steps, .sigma = 0.8, .fraction = 0.3, .max_distance = 0.1};
+    if (kind < 4) {
+        size.curve.kind = kind < 2 ? IG_BLUR : IG_GUIDED;
+        size.curve.is_left = kind % 2 == 1;
+        size.error_map = kind % 2 == 0;
+        size.rule = kind == 1 ? IG_RIGHT : kind == 3 ? IG_LEFT : IG_TRAPEZOID;
+        return size;
+    }
+    size.baselines = size.baselines_are_a_sample = 1;
+    size.draws = 6;
+    if (kind == 4) {
+        size.draws_are_starts = 1;
+        size.draws_per_stratum = 2;
+        size.draw_rounds = 4;
+        size.draw_tolerance = 1e-3;
+    } else if (kind == 5) {
+        size.curve.kind = IG_STAY;
+        size.rule = IG_RIGHT;
+        size.steps = 1;
+        size.statistic = IG_VARIANCE;
+    }
+    return size; /* and paths to drawn ends */
+}
+
+static void test_other_paths(void)
+{
+    for (size_t kind = 0; kind < 7; kind++) {
+        ig_model rich = {.largest_batch = 100, .calls_left = -1};
+        ig_model poor = {.largest_batch = 3, .calls_left = -1};
+        problem *expected = problem_create(other(kind, 16));
+        problem *found = problem_create(other(kind, 16));
+        ig_error error;
+        CHECK(problem_solve(expected, &rich, &error) == IG_OK);
+        CHECK(problem_solve(found, &poor, &error) == IG_OK);
+        CHECK(problem_equal(expected, found, 0.0));
+        CHECK(poor.evaluations == rich.evaluations);
+        ig_status status = IG_MODEL_FAILED;
+        for (long calls = 0; status != IG_OK; calls += 1 + calls / 8) {
+            ig_model failing = {.largest_batch = 100, .calls_left = calls};
+            status = problem_solve(found, &failing, &error);
+            CHECK(status == IG_OK || status == IG_MODEL_FAILED);
+            CHECK(calls < 5000);
+        }
+        CHECK(problem_equal(expected, found, 0.0));
+        problem_free(expected);
+        problem_free(found);
+    }
+}
+
 /* What an ig_model says of its memory. */
 static ig_status cubic_memory(ig_model *model, ig_shape picture, size_t n, size_t *ret_peak,
                               size_t *ret_free, ig_error *error)
@@ -276,6 +328,7 @@ int main(void)
     test_failure_at_any_call();
     test_gradients_that_may_not_all_be_kept();
     test_refinement_when_anything_fails();
+    test_other_paths();
     test_batch_that_fits();
     return failures != 0;
 }

@@ -119,9 +119,28 @@ int main(void)
     adaptive.tolerance = 1e-3;
     adaptive.max_evaluations = 60;
     adaptive.most_retained = 90;
-    const problem_size *const all[] = {&fixed, &midpoint, &adaptive};
+    problem_size blur = fixed, refined_blur = adaptive, guided = fixed, expected = fixed;
+    blur.curve = (ig_curve){.kind = IG_BLUR, .sigma = 1.5};
+    refined_blur.curve = blur.curve;
+    guided.curve =
+        (ig_curve){.kind = IG_GUIDED, .steps = fixed.steps, .fraction = 0.3, .max_distance = 0.1};
+    guided.targets = 1;
+    expected.baselines = 1;
+    expected.gradient = 0;
+    expected.draws = 6;
+    problem_size smooth = expected;
+    expected.draws_are_starts = 1;
+    expected.draws_per_stratum = 2;
+    expected.draw_rounds = 3;
+    expected.draw_tolerance = 1e-9;
+    smooth.curve.kind = IG_STAY;
+    smooth.rule = IG_RIGHT;
+    smooth.steps = 1;
+    smooth.statistic = IG_VARIANCE;
+    const problem_size *const all[] = {&fixed,  &midpoint, &adaptive, &blur, &refined_blur,
+                                       &guided, &expected, &smooth};
     long allocations = 0;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (refuses_all_after = 0; refuses_all_after < 2; refuses_all_after++)
             allocations += check_every_allocation(*all[i]);
     check_batches();

@@ -29,7 +29,8 @@ static int make_nodes(problem *p)
     if (!alphas || !weights)
         return 0;
     ig_rule_nodes(p->size.rule, p->size.steps, alphas, weights);
-    if (p->size.rule == IG_TRAPEZOID && p->size.steps >= 2) {
+    if (p->size.rule == IG_TRAPEZOID && p->size.steps >= 2 && p->size.statistic == IG_MEAN &&
+        !p->size.draws_are_starts) {
         p->request.nodes.half_weights = half = malloc(count * sizeof *half);
         if (!half)
             return 0;
@@ -71,6 +72,52 @@ static int make_regions(problem *p)
     return regions != NULL;
 }
 
+/* The same for every image, so that one alone gives what it gives among others. */
+static ig_status draw_picture(void *context, size_t image, size_t number, float *ret_picture,
+                              ig_error *error)
+{
+    const problem *p = context;
+    (void)image;
+    (void)error;
+    unsigned state = p->size.seed + 77u * (unsigned)number;
+    for (size_t i = 0; i < ig_shape_size(p->size.shape); i++) {
+        state = state * 1664525u + 1013904223u;
+        ret_picture[i] = (float)(state >> 24) / 64.0f;
+    }
+    return IG_OK;
+}
+
+static int make_draws(problem *p)
+{
+    const problem_size *size = &p->size;
+    const size_t count = size->draws * (size->draw_rounds ? size->draw_rounds : 1);
+    double *starts = NULL;
+    if (!size->draws)
+        return 1;
+    if (size->draws_are_starts && !(starts = malloc(count * sizeof *starts)))
+        return 0;
+    for (size_t k = 0; starts && k < count; k++)
+        starts[k] = (double)((k * 37 + size->seed) % 101) / 101.0;
+    p->draws = (ig_draws){.count = size->draws,
+                          .is_stratified = size->draws_per_stratum > 0,
+                          .per_stratum = size->draws_per_stratum,
+                          .per_picture = size->draws_per_stratum ? size->draws_per_stratum : 1,
+                          .draw = draw_picture,
+                          .context = p,
+                          .starts = starts,
+                          .rounds = count / size->draws,
+                          .statistic = size->statistic,
+                          .tolerance = size->draw_tolerance,
+                          .by_region = size->by_region,
+                          .max_evaluations = 40 * size->draws * node_count(size)};
+    p->request.draws = &p->draws;
+    if (starts || size->curve.kind == IG_STAY) {
+        free((void *)p->request.baselines);
+        p->request.baselines = NULL;
+    }
+    return 1;
+}
+
 static int make_inputs(problem *p)
 {
     const problem_size *size = &p->size;
@@ -84,7 +131,8 @@ static int make_inputs(problem *p)
     p->request.targets = targets;
     for (size_t k = 0; targets && k < cells; k++)
         targets[k] = (int64_t)(k % CUBIC_CLASSES);
-    return p->request.images && p->request.baselines && targets && make_nodes(p) && make_regions(p);
+    return p->request.images && p->request.baselines && targets && make_nodes(p) &&
+           make_regions(p) && make_draws(p);
 }
 
 static int make_results(problem *p)
@@ -108,9 +156,11 @@ static int make_results(problem *p)
     if (size->regions) {
         enough &= (r->region_sums = calloc(region_cells(size), sizeof(double))) != NULL;
         enough &= (r->region_error = calloc(cells, sizeof(double))) != NULL;
-        if (size->adaptive || p->request.nodes.half_weights)
+        if (size->adaptive || size->draws || p->request.nodes.half_weights)
             enough &= (r->region_deviations = calloc(region_cells(size), sizeof(float))) != NULL;
     }
+    if (size->draws)
+        enough &= (r->evaluations = calloc(size->images, sizeof(int64_t))) != NULL;
     if (size->adaptive) {
         r->alphas = calloc(size->images * size->max_evaluations, sizeof(double));
         r->node_counts = calloc(size->images * size->baselines, sizeof(int64_t));
@@ -132,6 +182,7 @@ problem *problem_create(problem_size size)
     p->request = (ig_request){
         .shape = size.shape,
         .output = IG_LOGIT,
+        .curve = size.curve,
         .image_count = size.images,
         .baseline_count = size.baselines,
         .target_count = size.targets,
@@ -163,7 +214,8 @@ void problem_free(problem *p)
         p->result.node_counts,    p->result.quadrature_error,
         p->result.baseline_error, p->request.regions,
         p->result.region_sums,    p->result.region_deviations,
-        p->result.region_error,
+        p->result.region_error,   p->draws.starts,
+        p->result.evaluations,
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         free((void *)buffers[k]);
@@ -218,6 +270,9 @@ int problem_equal(const problem *a, const problem *b, double tolerance)
     const ig_result *r = &a->result, *s = &b->result;
     for (size_t k = 0; r->node_counts && k < size->images * size->baselines; k++)
         if (r->node_counts[k] != s->node_counts[k])
+            return 0;
+    for (size_t i = 0; r->evaluations && i < size->images; i++)
+        if (r->evaluations[i] != s->evaluations[i])
             return 0;
     if (r->alphas && !equal_doubles(r->alphas, s->alphas, size->images * size->max_evaluations, 0))
         return 0;

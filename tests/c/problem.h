@@ -24,6 +24,12 @@ typedef struct {
     double tolerance;
     size_t max_evaluations, most_retained;
     int error_map, gradient;
+    ig_curve curve;
+    /* Draws, if there are: pictures that `seed` makes, and starts, or else ends of paths. */
+    size_t draws, draws_per_stratum, draw_rounds;
+    int draws_are_starts;
+    ig_statistic statistic;
+    double draw_tolerance;
     size_t regions; /* of the first image; one fewer of the next and so on, but at least one */
     int by_region;
     size_t batch_size;
@@ -35,6 +41,7 @@ typedef struct {
     problem_size size;
     ig_request request;
     ig_adaptive adaptive;
+    ig_draws draws;
     ig_result result;
     size_t batches_left;
 } problem;

@@ -69,5 +69,17 @@ int main(void)
     size.max_evaluations = 80;
     size.most_retained = 100;
     check_threads(size);
+    size.curve = (ig_curve){.kind = IG_BLUR, .sigma = 2.0};
+    check_threads(size);
+    size.adaptive = 0;
+    size.targets = 1;
+    size.curve = (ig_curve){
+        .kind = IG_GUIDED, .steps = size.steps, .fraction = 0.3, .max_distance = 0.1};
+    check_threads(size);
+    size.curve.kind = IG_STRAIGHT;
+    size.baselines = 1;
+    size.gradient = 0;
+    size.draws = 6;
+    check_threads(size);
     return failures != 0;
 }

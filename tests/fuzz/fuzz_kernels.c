@@ -38,11 +38,10 @@ static void fuzz_path(fuzz_input *in)
     const size_t count = pixels * channels, baselines = take_size(in, 1, 3);
     float *image = take_floats(in, count, PIXEL), *baseline = take_floats(in, count, PIXEL);
     float *before = take_floats(in, count, GRADIENT), *after = take_floats(in, count, GRADIENT);
-    double *sums[8], *pixel_sums[3];
-    for (size_t k = 0; k < 8; k++)
+    double *sums[9], *pixel_sums[1];
+    for (size_t k = 0; k < 9; k++)
         memset(sums[k] = allocate(count, sizeof(double)), 0, count * sizeof(double));
-    for (size_t k = 0; k < 3; k++)
-        memset(pixel_sums[k] = allocate(pixels, sizeof(double)), 0, pixels * sizeof(double));
+    memset(pixel_sums[0] = allocate(pixels, sizeof(double)), 0, pixels * sizeof(double));
     float *attributions = allocate(count, sizeof *attributions);
     const double weight = fabs(take_within(in, 1.0));
     ig_path_accumulate(before, weight, count, sums[0]);
@@ -51,29 +50,33 @@ static void fuzz_path(fuzz_input *in)
     ig_path_accumulate_pixel_jump(after, before, image, baseline, weight, pixels, channels,
                                   pixel_sums[0]);
     FUZZ_REQUIRE(ig_path_jump_square(after, before, image, baseline, count) >= 0.0);
-    const ig_path_totals totals = {sums[3], sums[4],       sums[5],
-                                   sums[6], pixel_sums[1], pixel_sums[2]};
-    const ig_path_part part = {sums[0], sums[1], sums[2], pixel_sums[0]};
+    const ig_path_totals totals = {sums[3], sums[4], sums[5], sums[6],
+                                   take_byte(in) & 1 ? sums[7] : NULL};
+    const ig_path_part part = {sums[0], sums[1], sums[2]};
+    ig_path_attribute(image, baseline, count, sums[0], sums[1], sums[2]);
     for (size_t k = 0; k < baselines; k++)
-        ig_path_fold(image, baseline, part, pixels, channels, totals);
-    const ig_path_summary summary = ig_path_finish(totals, baselines, count, attributions);
+        ig_path_fold(part, k + 1, count, totals);
+    const double paths = (double)baselines, scale = fabs(take_within(in, 2.0));
+    const ig_path_summary summary = ig_path_summarise(totals, paths, scale, count);
     FUZZ_REQUIRE(summary.square >= 0.0 && summary.difference_square >= 0.0);
     FUZZ_REQUIRE(summary.variance >= 0.0 && summary.spread_square >= 0.0);
+    ig_path_mean(totals.total, paths, count, attributions);
     for (size_t i = 0; i < count; i++)
         FUZZ_REQUIRE(image[i] != baseline[i] || attributions[i] == 0.0f);
-    ig_path_deviations(totals.variance, totals.total, totals.square, baselines, weight, count,
-                       attributions);
+    ig_path_deviations(totals.variance, weight, totals.spread, scale, count, attributions);
     for (size_t i = 0; i < count; i++)
         FUZZ_REQUIRE(attributions[i] >= 0.0f); /* and not NaN */
+    const ig_chord chord = {image, baseline, after, before};
+    ig_chord_accumulate(chord, count, sums[8]);
+    ig_chord_accumulate_jump(chord, weight, count, sums[5]);
+    ig_path_accumulate_moved(before, sums[3], count, sums[8]);
     ig_path_channel_mean(totals.total, pixels, channels, pixel_sums[0]);
-    ig_path_deviations(totals.pixel_variance, pixel_sums[0], totals.pixel_square, baselines, weight,
-                       pixels, attributions);
+    ig_path_square(count, sums[8]);
+    ig_path_scale(weight, count, sums[8]);
     FUZZ_REQUIRE(ig_path_square_sum(totals.total, count) >= 0.0);
-    FUZZ_REQUIRE(!isnan(ig_path_sum(totals.total, count)));
-    for (size_t k = 0; k < 8; k++)
+    for (size_t k = 0; k < 9; k++)
         free(sums[k]);
-    for (size_t k = 0; k < 3; k++)
-        free(pixel_sums[k]);
+    free(pixel_sums[0]);
     free(image);
     free(baseline);
     free(before);
@@ -101,9 +104,9 @@ static void fuzz_regions(fuzz_input *in)
         total += sum[i];
     }
     ig_region_sums(sum, labels, pixels, channels, regions, found);
-    FUZZ_REQUIRE(fabs(ig_path_sum(found, regions) - total) <= 1e-12 * (double)count * largest);
-    ig_region_path_sums(image, baseline, sum, labels, pixels, channels, regions, found);
-    FUZZ_REQUIRE(!isnan(ig_path_sum(found, regions)));
+    for (size_t r = 0; r < regions; r++)
+        total -= found[r];
+    FUZZ_REQUIRE(fabs(total) <= 1e-12 * (double)count * largest);
     ig_region_jumps(after, before, image, baseline, labels, pixels, channels, regions, found);
     memset(squares, 0, regions * sizeof *squares);
     ig_region_add_squares(found, fabs(take_within(in, 1.0)), regions, squares);
@@ -117,6 +120,61 @@ static void fuzz_regions(fuzz_input *in)
     free(found);
     free(squares);
     free(labels);
+}
+
+/* ---- blur.c, guided.c ---------------------------------------------------------------------- */
+
+/* Weights of a blurred pixel are shares of 1, so that no picture gets brighter or darker. */
+static void fuzz_blur(fuzz_input *in)
+{
+    const size_t height = take_size(in, 1, 9), width = take_size(in, 1, 9);
+    const size_t channels = take_size(in, 1, 3), count = height * width * channels;
+    float *picture = take_floats(in, count, PIXEL);
+    const double sigma = fabs(take_within(in, 40.0));
+    double *scratch = allocate(ig_blur_scratch(height, width, channels), sizeof *scratch);
+    double *blurred = allocate(count, sizeof *blurred);
+    ig_blur(picture, height, width, channels, sigma, scratch, blurred);
+    double least = PIXEL, most = -PIXEL;
+    for (size_t i = 0; i < count; i++) {
+        least = fmin(least, (double)picture[i]);
+        most = fmax(most, (double)picture[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        FUZZ_REQUIRE(blurred[i] >= least - 1e-9 && blurred[i] <= most + 1e-9);
+    free(picture);
+    free(scratch);
+    free(blurred);
+}
+
+/* A guided path stays between its ends, and gets there in time. */
+static void fuzz_guided(fuzz_input *in)
+{
+    const size_t count = take_size(in, 1, 40), steps = take_size(in, 1, 5);
+    float *image = take_floats(in, count, PIXEL), *baseline = take_floats(in, count, PIXEL);
+    float *scratch = allocate(ig_guided_scratch(count), sizeof *scratch);
+    double *position = allocate(count, sizeof *position);
+    const double fraction = fabs(take_within(in, 1.0)), distance = fabs(take_within(in, 1.0));
+    double left = 0.0, all = 0.0;
+    for (size_t i = 0; i < count; i++)
+        position[i] = baseline[i];
+    for (size_t step = 0; step < steps; step++) {
+        float *gradient = take_floats(in, count, GRADIENT);
+        ig_guided_step(gradient, image, baseline, count, step, steps, fraction, distance, scratch,
+                       position);
+        free(gradient);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const double least = fmin((double)image[i], (double)baseline[i]);
+        const double most = fmax((double)image[i], (double)baseline[i]);
+        FUZZ_REQUIRE(position[i] >= least - 1e-9 && position[i] <= most + 1e-9);
+        left += fabs(position[i] - image[i]);
+        all += fabs((double)image[i] - baseline[i]);
+    }
+    FUZZ_REQUIRE(left <= 1e-8 * (1.0 + all));
+    free(image);
+    free(baseline);
+    free(scratch);
+    free(position);
 }
 
 /* ---- tone.c -------------------------------------------------------------------------------- */
@@ -372,6 +430,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static void (*const kernels[])(fuzz_input *) = {
         fuzz_interpolation, fuzz_path,       fuzz_checks,     fuzz_channel_mean, fuzz_thresholds,
         fuzz_line,          fuzz_morphology, fuzz_components, fuzz_overlay,      fuzz_regions,
+        fuzz_blur,          fuzz_guided,
     };
     fuzz_input in = {data, size};
     kernels[take_byte(&in) % (sizeof kernels / sizeof *kernels)](&in);
