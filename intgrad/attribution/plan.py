@@ -254,7 +254,10 @@ class Plan:
         image, target = missed[0]
         count = int(evaluations[image])
         why = "raise max_evaluations"
-        if count < self.max_evaluations:
+        if self.draws is not None:
+            has_all = count == self.draws.count < self.max_evaluations
+            why = "all references are drawn: give more of them" if has_all else why
+        elif count < self.max_evaluations:
             why = f"more gradients than take {RETAINED_BYTES >> 20} MiB are not kept"
         others = f", and {len(missed) - 1} more" if len(missed) > 1 else ""
         return (
