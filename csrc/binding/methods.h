@@ -13,5 +13,6 @@ extern PyMethodDef ig_rule_methods[];        /* rules.c: nodes and weights */
 extern PyMethodDef ig_model_methods[];       /* models.c: classes, scores, gradients */
 extern PyMethodDef ig_integration_methods[]; /* integration.c: integrate */
 extern PyMethodDef ig_visual_methods[];      /* visual.c: the transforms of GradVisualizer */
+extern PyMethodDef ig_xrai_methods[];        /* xrai.c: regions ranked by density */
 
 #endif
