@@ -16,6 +16,7 @@ from ._version import __version__
 from .attribution.call import integrated_gradients, random_baseline_integrated_gradients
 from .attribution.info import AttributionInfo
 from .attribution.stream import iter_integrated_gradients
+from .attribution.xrai import xrai
 from .images.reading import load_image
 from .models.loading import load_model
 from .models.model import Model
@@ -41,4 +42,5 @@ __all__ = [
     "load_model",
     "random_baseline_integrated_gradients",
     "save_model",
+    "xrai",
 ]
