@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,6 +44,17 @@ def check_finite(value: Any, name: str) -> float:
     return number
 
 
+def check_count(value: Any, name: str) -> int:
+    """Return a positive int."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {value!r}") from None
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    return count
+
+
 def check_percentage(value: Any, name: str) -> float:
     """Return a number in [0, 100]."""
     number = check_finite(value, name)
@@ -72,6 +84,13 @@ def check_axes(axes: Any) -> Any:
         if not hasattr(each, "imshow"):
             raise TypeError(f"axes must be matplotlib.axes.Axes, got {each!r}")
     return found
+
+
+def check_bars(axes: Any) -> Any:
+    """Return matplotlib's axes to draw bars into, or None for none."""
+    if axes is not None and not hasattr(axes, "barh"):
+        raise TypeError(f"axes must be one matplotlib.axes.Axes, got {axes!r}")
+    return axes
 
 
 def check_titles(titles: Any) -> list[str] | None:
@@ -168,16 +187,21 @@ def to_regions(regions: Any, shape: tuple[int, ...]) -> list[Any]:
     """Return the regions of each image of a stack (N, H, W)."""
     found = list(regions) if isinstance(regions, list | tuple) else [regions]
     for each in found:
-        if not all(hasattr(each, name) for name in ("labels", "attributions", "deviations")):
-            raise TypeError(
-                "regions must be info.regions, of integrated_gradients(..., segments=...,"
-                f" return_info=True), got {each!r}"
-            )
+        check_regions(each)
         if each.labels.shape != shape[1:]:
             raise ValueError(f"regions must be of {shape[1:]} pixels, got {each.labels.shape}")
     if len(found) != shape[0]:
         raise ValueError(f"regions must be those of {shape[0]} images, got {len(found)}")
     return found
+
+
+def check_regions(regions: Any) -> None:
+    """Check that these are the regions of an image."""
+    if not all(hasattr(regions, name) for name in ("labels", "attributions", "deviations")):
+        raise TypeError(
+            "regions must be info.regions, of integrated_gradients(..., segments=...,"
+            f" return_info=True), got {regions!r}"
+        )
 
 
 def to_links(structure: Any) -> int:
