@@ -32,7 +32,7 @@ COLUMNS = [
     ("regions", "regions", ""),
     ("merging: ours, ms", "ours", ".1f"),
     ("authors, ms", "theirs", ".0f"),
-    ("times ours", "times", ".0f"),
+    ("times ours", "times", ".1f"),
     ("cutting: ours, ms", "ours_cut", ".0f"),
     ("authors, ms", "theirs_cut", ".0f"),
     ("times ours", "times_cut", ".1f"),
