@@ -53,9 +53,9 @@ static xrai lay_out(size_t pixels, ig_segments segments, void *scratch)
 {
     xrai x = {.pixels = pixels, .segments = segments, .left = scratch};
     x.cell = x.left + segments.count;
-    x.gains = (double *)(x.cell + pixels + 1);
-    x.firsts = (int64_t *)(x.gains + segments.count);
-    x.cell_at = (int32_t *)(x.firsts + pixels + 1);
+    x.gains = (void *)(x.cell + pixels + 1);
+    x.firsts = (void *)(x.gains + segments.count);
+    x.cell_at = (void *)(x.firsts + pixels + 1);
     x.regions = x.cell_at + pixels + 1;
     x.owners = x.regions + pixels + 1;
     return x;
