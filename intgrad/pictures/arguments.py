@@ -86,13 +86,6 @@ def check_axes(axes: Any) -> Any:
     return found
 
 
-def check_bars(axes: Any) -> Any:
-    """Return matplotlib's axes to draw bars into, or None for none."""
-    if axes is not None and not hasattr(axes, "barh"):
-        raise TypeError(f"axes must be one matplotlib.axes.Axes, got {axes!r}")
-    return axes
-
-
 def check_titles(titles: Any) -> list[str] | None:
     """Return titles as text, or None for none."""
     if titles is None:

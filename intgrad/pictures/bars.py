@@ -11,13 +11,15 @@ import numpy as np
 from .._optional import require
 from .captions import SMALL, TITLE
 from .colours import Colour
-from .contents import Key
+from .contents import Key, Picture
 from .figures import hand_out, new_figure
 from .lettering import VERBATIM, printable
 from .styles import UNCERTAIN
 
 WIDTH, BAR, AROUND = 6.4, 0.24, 1.3
-"""Of a figure, in inches: how wide it is, how high a bar with its gap, and what is around them."""
+"""Of the bars, in inches: how wide they are, how high one with its gap, and what is around them."""
+SIDE = 4.0
+"""Of the picture beside them, the longer one."""
 THICK = 0.72
 """Of a bar and its gap."""
 HATCH = "////"
@@ -30,22 +32,25 @@ def draw_bars(
     k: float,
     most: int,
     keys: Sequence[Key],
+    picture: Picture | None,
     title: str,
-    axes: Any,
+    axes: Sequence[Any] | None,
     show: bool,
     save: str | os.PathLike[str] | None,
 ) -> Any:
     """Draw a bar for each of the `most` largest regions, and one for all others.
 
-    `regions` have `ids`, `attributions` and `deviations` (R,); `keys` are what colours mean: what
-    raises the score, what lowers it, what cannot be told from 0. Given `axes` get no keys.
+    `regions` have `labels` (H, W), `ids`, `attributions` and `deviations` (R,); `keys` are what
+    colours mean: what raises the score, what lowers it, what cannot be told from 0. A `picture` of
+    the regions has its axes before those of the bars, and their names in it. Given `axes` get no
+    keys.
     """
     order = np.argsort(-np.abs(regions.attributions), kind="stable")
     first, rest = order[:most], order[most:]
     rows = len(first) + (len(rest) > 0)
-    is_new = axes is None
-    size = WIDTH, BAR * rows + AROUND
-    panel = new_figure(size, show, "constrained").add_subplot() if is_new else axes
+    *beside, panel = axes or _new_panels(BAR * rows + AROUND, picture, show)
+    if picture is not None:
+        _name(beside[0], picture, regions, first)
     values, deviations = regions.attributions[first], regions.deviations[first]
     _draw_first(panel, values, deviations, k, [key.colour for key in keys])
     names = [f"region {name}" for name in regions.ids[first].tolist()]
@@ -60,9 +65,35 @@ def draw_bars(
     panel.set_xlabel(f"score units per region{doubt}", fontsize=SMALL)
     panel.set_title(printable(title), fontsize=TITLE, **VERBATIM)
     _leave_out_the_frame(panel)
-    if is_new:
+    if axes is None:
         _explain(panel.figure, keys)
-    return hand_out(panel.figure, is_new=is_new, show=show, save=save)
+    return hand_out(panel.figure, is_new=axes is None, show=show, save=save)
+
+
+def _new_panels(height: float, picture: Picture | None, show: bool) -> list[Any]:
+    """Return the axes of a new figure: of the picture, if there is one, and of the bars."""
+    if picture is None:
+        return [new_figure((WIDTH, height), show, "constrained").add_subplot()]
+    scale = SIDE / max(picture.shape[:2])
+    high, wide = (scale * side for side in picture.shape[:2])
+    figure = new_figure((WIDTH + wide, max(height, high + AROUND)), show, "constrained")
+    return list(figure.subplots(1, 2, width_ratios=(wide, WIDTH)))
+
+
+def _name(panel: Any, picture: Picture, regions: Any, first: Any) -> None:
+    """Show the regions, and write into those that have a bar what they are called."""
+    panel.imshow(picture)
+    panel.set_axis_off()
+    outline = require("matplotlib.patheffects", "matplotlib", "drawing").withStroke(
+        linewidth=2, foreground="white"
+    )
+    for region in first:
+        places = np.argwhere(regions.labels == region)
+        middle = np.abs(places - places.mean(axis=0)).sum(axis=1).argmin()  # one of its own pixels
+        row, column = places[middle].tolist()
+        name = str(regions.ids[region])
+        style = {"ha": "center", "va": "center", "fontsize": SMALL, "path_effects": [outline]}
+        panel.text(column, row, name, **style)
 
 
 def _draw_first(panel: Any, values: Any, deviations: Any, k: float, colours: Sequence[Any]) -> None:

@@ -15,7 +15,6 @@ from ..images.mending import warn_of_range
 from . import styles
 from .arguments import (
     check_axes,
-    check_bars,
     check_choice,
     check_clip,
     check_colour,
@@ -578,6 +577,7 @@ class GradVisualizer:
     def plot_regions(
         self,
         regions: Any,
+        image: npt.ArrayLike | None = None,
         *,
         k: float = 2.0,
         most: int = 15,
@@ -595,6 +595,9 @@ class GradVisualizer:
         ----------
         regions : Regions
             `info.regions`, of one image and target.
+        image : array_like, optional
+            (H, W, K), values 0..255, K of 1, 3 or 4: adds the panel of `visualize` beside the bars,
+            with the names of the regions that have one.
         k : float
             How many standard deviations from 0 can be told from it.
         most : int
@@ -606,7 +609,7 @@ class GradVisualizer:
         save : path, optional
             Write the figure to a file, its format by its suffix.
         axes : matplotlib.axes.Axes, optional
-            Draw into these, without the key of colours.
+            Draw into these, without the key of colours; with `image` two, the panel's first.
 
         Returns
         -------
@@ -620,15 +623,24 @@ class GradVisualizer:
             If matplotlib is not installed.
         """
         check_regions(regions)
-        k, most, axes = check_positive(k, "k"), check_count(most, "most"), check_bars(axes)
-        colours = self._key_colours(exact=True)
+        k, most = check_positive(k, "k"), check_count(most, "most")
+        colours, picture = self._key_colours(exact=True), None
+        found = check_axes(axes)
+        if found is not None and len(found) != 1 + (image is not None):
+            raise ValueError(f"axes must be {1 + (image is not None)}, got {len(found)}")
+        if image is not None:
+            images = to_photographs(image)
+            parts = to_regions(regions, images.shape[:3])
+            warn_of_range(images, stacklevel=3)
+            picture = draw_regions(to_rgb(images), parts, k, colours).pictures[0]
         return draw_bars(
             regions,
             k=k,
             most=most,
             keys=explain_colours("blended", "both", colours, k),
+            picture=picture,
             title=str(title),
-            axes=axes,
+            axes=None if found is None else list(found),
             show=show,
             save=check_file(save, "save"),
         )

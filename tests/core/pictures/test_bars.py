@@ -10,6 +10,9 @@ from intgrad.pictures import styles
 mpl = pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib")
 mpl.use("agg")
 
+from matplotlib.collections import LineCollection  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
 PAINTER = intgrad.GradVisualizer()
 VALUES = np.array([0.5, -2.0, 0.1, 3.0, -0.4, 0.0])
 DEVIATIONS = np.array([0.1, 0.5, 0.2, 2.0, np.nan, 0.0])
@@ -70,9 +73,7 @@ def key_of(figure):
 
 def test_error_bars_are_one_deviation():
     axes = plot(regions()).axes[0]
-    (lines,) = (
-        each for each in axes.collections if isinstance(each, mpl.collections.LineCollection)
-    )
+    (lines,) = (each for each in axes.collections if isinstance(each, LineCollection))
     found = {round(y): (a, b) for (a, y), (b, _) in lines.get_segments()}
     assert found.keys() == {0, 1, 2, 4, 5}  # not the fourth, whose deviation is unknown
     for row, value, deviation in [(0, 3.0, 2.0), (1, -2.0, 0.5), (2, 0.5, 0.1), (4, 0.1, 0.2)]:
@@ -110,13 +111,30 @@ def test_it_is_saved_and_drawn_into_axes(tmp_path):
     with pil.open(tmp_path / "bars.png") as all_of_them, pil.open(tmp_path / "short.png") as short:
         assert short.size[0] == all_of_them.size[0]
         assert short.size[1] < all_of_them.size[1]
-    figure = mpl.figure.Figure()
+    figure = Figure()
     left, right = figure.subplots(1, 2)
     assert plot(regions(), axes=right, title="mine", save=tmp_path / "both.png") is figure
     assert right.get_title() == "mine"
     assert not left.patches
     assert not figure.legends
     assert (tmp_path / "both.png").exists()
+
+
+def test_the_regions_are_named_in_the_image():
+    """Each name stands on a pixel of its region, and only of those that have a bar."""
+    image = np.full((2, 6, 3), 90, np.uint8)
+    figure = plot(regions(), image, most=4)
+    beside, panel = figure.axes
+    assert len(bars(panel)) == 5
+    assert beside.images[0].get_array().shape == (2, 6, 3)
+    places = {int(text.get_text()): text.get_position() for text in beside.texts}
+    assert sorted(places) == [0, 10, 30, 40]
+    for name, (x, y) in places.items():
+        assert regions().labels[y, x] == name // 10
+    axes = Figure().subplots(1, 2)
+    plot(regions(), image, axes=axes)
+    assert axes[0].images
+    assert axes[1].patches
 
 
 def test_nothing_is_cut_off():
@@ -142,14 +160,18 @@ WRONG = [
     ({"k": 0}, ValueError, "k must be positive, got 0"),
     ({"most": 0}, ValueError, "most must be at least 1, got 0"),
     ({"most": 2.5}, TypeError, "most must be an int, got 2.5"),
-    ({"axes": "left"}, TypeError, "axes must be one matplotlib.axes.Axes, got 'left'"),
+    ({"axes": "left"}, TypeError, "axes must be matplotlib.axes.Axes, got .*'left'"),
+    ({"axes": Figure().subplots(1, 2)}, ValueError, "axes must be 1, got 2"),
+    ({"image": np.zeros((2, 6, 3), np.uint8)}, ValueError, "axes must be 2, got 1"),
+    ({"image": np.zeros((3, 6, 3)), "axes": None}, ValueError, r"of \(3, 6\) pixels, got \(2, 6\)"),
+    ({"image": np.zeros((2, 6)), "axes": None}, ValueError, "image must have 3 or 4 dimensions"),
     ({"save": 3}, TypeError, "save must be a path, got 3"),
 ]
 
 
 @pytest.mark.parametrize(("options", "kind", "text"), WRONG)
 def test_what_is_wrong_is_said_before_anything_is_drawn(options, kind, text):
-    axes = mpl.figure.Figure().subplots()
+    axes = Figure().subplots()
     asked = {"regions": regions(), "axes": axes, "show": False} | options
     with pytest.raises(kind, match=text):
         PAINTER.plot_regions(**asked)
