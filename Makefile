@@ -104,7 +104,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashe
 lock: $(VENV)/dev.stamp
 	$(LOCK) --python-version 3.10 -o requirements/package.txt --extra all
 	$(LOCK) --python-version 3.10 -o requirements/test.txt --extra all --group test -c requirements/package.txt
-	$(LOCK) --python-version 3.11 -o requirements/dev.txt --extra all --group bench --group lint --group docs \
+	$(LOCK) --python-version 3.11 -o requirements/dev.txt --extra all --group test --group lint --group docs \
 		--group fuzz -c requirements/test.txt
 	$(LOCK) --python-version 3.10 -o requirements/wheel.txt --group wheel -c requirements/package.txt
 

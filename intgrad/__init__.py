@@ -18,6 +18,7 @@ from .attribution.expected import expected_gradients, iter_expected_gradients
 from .attribution.info import AttributionInfo
 from .attribution.smooth import iter_smoothgrad, smoothgrad
 from .attribution.stream import iter_integrated_gradients
+from .attribution.xrai import xrai
 from .images.reading import load_image
 from .models.loading import load_model
 from .models.model import Model
@@ -46,5 +47,9 @@ __all__ = [
     "load_model",
     "random_baseline_integrated_gradients",
     "save_model",
+<<<<<<< HEAD
     "smoothgrad",
+=======
+    "xrai",
+>>>>>>> regions
 ]

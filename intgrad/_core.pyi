@@ -86,3 +86,14 @@ def components(
 def outline(labels: npt.NDArray[np.int32], sums: _Float64, percentage: float, /) -> _Bool: ...
 def colour(attributions: _Array, colour: Sequence[float], /) -> _Array: ...
 def overlay(image: _Array, attributions: _Array, colour: Sequence[float], /) -> _Float64: ...
+
+# Regions ranked by density, from csrc/binding/xrai.c.
+def xrai(
+    attributions: _Float64,
+    starts: _Int64,
+    runs: _Int32,
+    least: int,
+    most_covered: float,
+    is_fast: bool,
+    /,
+) -> tuple[_Int32, _Int32, _Float64]: ...

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 
-def require(module: str, package: str, purpose: str) -> Any:
-    """Import an optional dependency.
+def require(module: str, package: str, purpose: str, extra: str = "all") -> Any:
+    """Import an optional dependency, which one of intgrad's extras has.
 
     Raises
     ------
@@ -21,9 +21,10 @@ def require(module: str, package: str, purpose: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != module.split(".")[0]:
             raise
+        what = "everything optional" if extra == "all" else "the extra"
         raise ImportError(
             f"{purpose} needs {package}, which is not installed: pip install {package}"
-            " (or everything optional: pip install 'intgrad[all]')"
+            f" (or {what}: pip install 'intgrad[{extra}]')"
         ) from None
 
 

@@ -154,6 +154,35 @@ void ig_region_jumps(const float *gradient, const float *previous, const float *
 /* squares[r] += weight * values[r]^2. */
 void ig_region_add_squares(const double *values, double weight, size_t regions, double *squares);
 
+/* xrai.c: regions ranked by the density of their attribution --------------------------------- */
+
+/* Pixels begin .. end - 1, row by row. */
+typedef struct {
+    int32_t begin, end;
+} ig_run;
+
+/* Parts of a picture, which may overlap and need not cover it: part k is made of the runs
+ * starts[k] .. starts[k + 1] - 1, which are not empty, ascend and do not overlap. */
+typedef struct {
+    const int64_t *starts; /* count + 1, the first of them 0 */
+    const ig_run *runs;
+    size_t count;
+} ig_segments;
+
+/* Bytes of scratch that ig_xrai takes, aligned as malloc's. */
+size_t ig_xrai_scratch(size_t pixels, ig_segments segments);
+
+/* Takes the segment with the largest mean attribution over those of its pixels that are not taken
+ * yet, and so on, while at most the part most_covered of the pixels (0 .. 1) is taken, and there is
+ * a segment with `least` pixels left, which is at least 1; of equals the first. is_fast goes by the
+ * means that they have at the beginning.
+ * Returns the number of regions; ret_labels (pixels) is the region of each pixel, in the order in
+ * which they are taken, -1 for none; ret_segments and ret_densities (segments) are the segment and
+ * the mean of each region. */
+size_t ig_xrai(const double *attributions, size_t pixels, ig_segments segments, size_t least,
+               double most_covered, int is_fast, void *scratch, int32_t *ret_labels,
+               int32_t *ret_segments, double *ret_densities);
+
 /* tone.c: from attributions to a map of 0..1 -------------------------------------------------- */
 
 /* Maps are double from here on: the seed's results are float64, and a threshold is one of the

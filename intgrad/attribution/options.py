@@ -70,11 +70,12 @@ class Options(TypedDict, total=False):
     gradient : bool
         Add the plain gradient at the image to the info: it is the path's last node and costs
         nothing. Needs `return_info=True`, and a rule with a node there.
-    segments : int, array_like or callable, optional
-        Regions, whose attributions `info.regions` then holds, with their deviations where the rule
-        has an estimate: the side of square patches (those of a vision transformer); a label map
-        (H, W), or one for each image (N, H, W); or a function from an image to its label map, such
-        as `skimage.segmentation.slic`. Needs `return_info=True`, and costs nothing.
+    segments : int, str, array_like or callable, optional
+        Regions, whose attributions `info.regions` then holds, with their deviations where there is
+        an estimate: the side of square patches (those of a vision transformer); `"slic"` or
+        `"felzenszwalb"`, by scikit-image (`pip install intgrad[segments]`); a label map (H, W), or
+        one for each image (N, H, W); or a function from an image to its label map. Needs
+        `return_info=True`, and takes no more gradients.
     tolerance_of : {"pixels", "regions"}
         Whose error `tolerance` is. That of regions, in which signs cancel, takes more gradients.
     """

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..images.arrays import Float32Array
 from ..models.model import check_int
+from .segmentation import segment
 
 Int32Array = npt.NDArray[np.int32]
 COARSE = 8
@@ -144,20 +145,25 @@ def make_segments(segments: Any, images: Float32Array, *, each: bool = True) -> 
 
     Parameters
     ----------
-    segments : None, int, array_like or callable
-        The side of square patches; a label map (H, W), or with `each` one for each image
-        (N, H, W); or a function from an image (H, W, C) to its label map.
+    segments : None, int, str, array_like or callable
+        The side of square patches; one of `segmentation.NAMES`; a label map (H, W), or with `each`
+        one for each image (N, H, W); or a function from an image (H, W, C) to its label map.
 
     Raises
     ------
     TypeError, ValueError
         If it is none of them; the text quotes it.
+    ImportError
+        If it is a name, and scikit-image is not installed.
     """
     if segments is None:
         return None
     shape, count = images.shape[1:3], len(images)
     if callable(segments):
         found = [_check_map(segments(image), shape, "segments(image)") for image in images]
+    elif isinstance(segments, str):
+        name = f"segments={segments!r}"
+        found = [_check_map(segment(image, segments), shape, name) for image in images]
     elif np.ndim(segments) == 0:
         found = [_check_map(_make_grid(segments, shape), shape, "segments")] * count
     elif np.ndim(segments) == 3 and each:
@@ -204,6 +210,27 @@ def _check_map(
     TypeError, ValueError
         The text quotes the value, and says what was expected.
     """
+    found = check_labels(labels, shape, name)
+    ids, indices = np.unique(found, return_inverse=True)
+    count = len(ids)
+    if count == 1:
+        raise ValueError(f"{name} must hold several regions, and has one, {found.flat[0]}")
+    if count == found.size:
+        raise ValueError(
+            f"{name} has a region for each of its {count} pixels: their attributions are the map"
+            " itself, and error_map=True has their deviations"
+        )
+    return ids.astype(np.int64), indices.reshape(shape).astype(np.int32)
+
+
+def check_labels(labels: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[Any]:
+    """Return a label map, or a mask, of a shape as an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none; the text quotes the value, and says what was expected.
+    """
     found = np.asarray(labels)
     if found.dtype.kind not in "iub":
         raise TypeError(
@@ -216,13 +243,4 @@ def _check_map(
         raise ValueError(f"{name} must not hold negative labels, got {found.min()}")
     if found.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{name} must hold labels up to 2**63 - 1, got {found.max()}")
-    ids, indices = np.unique(found, return_inverse=True)
-    count = len(ids)
-    if count == 1:
-        raise ValueError(f"{name} must hold several regions, and has one, {found.flat[0]}")
-    if count == found.size:
-        raise ValueError(
-            f"{name} has a region for each of its {count} pixels: their attributions are the map"
-            " itself, and error_map=True has their deviations"
-        )
-    return ids.astype(np.int64), indices.reshape(shape).astype(np.int32)
+    return found

@@ -17,6 +17,7 @@ from typing import Any
 from .._optional import require
 from ..attribution.baselines import NAMES
 from ..attribution.plan import RULES
+from ..attribution.segmentation import NAMES as CUTS
 from ..models.model import OUTPUTS, Model
 from ..models.targets import resolve_targets
 from . import archives
@@ -78,8 +79,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="for the baseline 'uniform'")
     parser.add_argument(
         "--segments",
-        type=int,
-        help="side of the square regions, in pixels of the model (default: an eighth)",
+        type=_parse_segments,
+        help=f"regions: {', '.join(CUTS)} (scikit-image), or the side of squares in pixels of the"
+        " model (default: an eighth)",
     )
     parser.add_argument(
         "--out",
@@ -107,6 +109,14 @@ def _parse_baseline(text: str) -> str | float:
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor one of {', '.join(NAMES)}")
 
 
+def _parse_segments(text: str) -> str | int:
+    if text in CUTS:
+        return text
+    with contextlib.suppress(ValueError):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither an int nor one of {', '.join(CUTS)}")
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status.
 
@@ -121,6 +131,8 @@ def run(options: argparse.Namespace) -> int:
         needed.append(("tqdm", "tqdm"))
     for module, package in needed:
         require(module, package, "explain")
+    if options.segments in CUTS:
+        require("skimage", "scikit-image", f"--segments {options.segments}", extra="segments")
     # It is told of each photograph, by its name.
     warnings.filterwarnings("ignore", ".* equal the .* baseline and get nothing", UserWarning)
     found = find(options.images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -41,6 +42,17 @@ def check_finite(value: Any, name: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value!r}")
     return number
+
+
+def check_count(value: Any, name: str) -> int:
+    """Return a positive int."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {value!r}") from None
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    return count
 
 
 def check_percentage(value: Any, name: str) -> float:
@@ -168,16 +180,21 @@ def to_regions(regions: Any, shape: tuple[int, ...]) -> list[Any]:
     """Return the regions of each image of a stack (N, H, W)."""
     found = list(regions) if isinstance(regions, list | tuple) else [regions]
     for each in found:
-        if not all(hasattr(each, name) for name in ("labels", "attributions", "deviations")):
-            raise TypeError(
-                "regions must be info.regions, of integrated_gradients(..., segments=...,"
-                f" return_info=True), got {each!r}"
-            )
+        check_regions(each)
         if each.labels.shape != shape[1:]:
             raise ValueError(f"regions must be of {shape[1:]} pixels, got {each.labels.shape}")
     if len(found) != shape[0]:
         raise ValueError(f"regions must be those of {shape[0]} images, got {len(found)}")
     return found
+
+
+def check_regions(regions: Any) -> None:
+    """Check that these are the regions of an image."""
+    if not all(hasattr(regions, name) for name in ("labels", "attributions", "deviations")):
+        raise TypeError(
+            "regions must be info.regions, of integrated_gradients(..., segments=...,"
+            f" return_info=True), got {regions!r}"
+        )
 
 
 def to_links(structure: Any) -> int:

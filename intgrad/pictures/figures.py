@@ -68,12 +68,17 @@ def draw_columns(
     if axes is None:
         new_page = functools.partial(_FigurePage, show)
         figure = compose(new_page, columns, keys, caption, figsize).figure
-        if save is not None:
-            _write(figure, save, Path(save).suffix.lower())
     else:
         figure = _draw_into(np.ravel(axes), columns)
-        if save is not None:
-            figure.savefig(save)
+    return hand_out(figure, is_new=axes is None, show=show, save=save)
+
+
+def hand_out(figure: Any, *, is_new: bool, show: bool, save: str | os.PathLike[str] | None) -> Any:
+    """Return a figure that is drawn, saved and shown where that is asked for."""
+    if save is not None and is_new:
+        _write(figure, save, Path(save).suffix.lower())
+    elif save is not None:
+        figure.savefig(save)
     if show:
         require("matplotlib.pyplot", "matplotlib", "drawing").show()
     return figure
@@ -96,7 +101,7 @@ class _FigurePage:
     """A new figure."""
 
     def __init__(self, show: bool, width: float, height: float) -> None:
-        self.figure = _new_figure((width, height), show)
+        self.figure = new_figure((width, height), show)
         self._size = width, height
 
     def panel(self, box: Box, picture: Picture, title: str | None) -> None:
@@ -143,8 +148,9 @@ class _FigurePage:
         return left / across, bottom / along, width / across, height / along
 
 
-def _new_figure(size: tuple[float, float], show: bool) -> Any:
-    options: dict[str, Any] = {"figsize": size, "layout": "none"}
+def new_figure(size: tuple[float, float], show: bool, layout: str = "none") -> Any:
+    """Return a figure (width, height in inches) that pyplot knows if it is to be shown."""
+    options: dict[str, Any] = {"figsize": size, "layout": layout}
     if show:
         return require("matplotlib.pyplot", "matplotlib", "drawing").figure(**options)
     figure = require("matplotlib.figure", "matplotlib", "drawing").Figure(**options)
@@ -176,9 +182,8 @@ def _at_panels_size(figure: Any) -> Iterator[None]:
     dpi = require("matplotlib", "matplotlib", "drawing").rcParams["savefig.dpi"]
     scale = 1.0 if dpi == "figure" else dpi / figure.dpi
     whole = []
-    for panel in figure.axes:
-        (image,) = panel.images
-        picture, box = np.asarray(image.get_array()), panel.get_window_extent()
+    for image in (image for panel in figure.axes for image in panel.images):
+        picture, box = np.asarray(image.get_array()), image.axes.get_window_extent()
         shown = math.ceil(scale * box.width), math.ceil(scale * box.height)
         if picture.shape[1] > shown[0] or picture.shape[0] > shown[1]:
             whole.append((image, picture, image.get_interpolation()))

@@ -18,11 +18,13 @@ from .arguments import (
     check_choice,
     check_clip,
     check_colour,
+    check_count,
     check_file,
     check_finite,
     check_match,
     check_percentage,
     check_positive,
+    check_regions,
     check_titles,
     to_limits,
     to_links,
@@ -34,6 +36,7 @@ from .arguments import (
     to_stack,
     to_structure,
 )
+from .bars import draw_bars
 from .colours import NEGATIVE, POSITIVE, Colour
 from .contents import Column, Picture
 from .figures import draw_columns
@@ -569,6 +572,77 @@ class GradVisualizer:
             axes=axes,
             show=show,
             save=save,
+        )
+
+    def plot_regions(
+        self,
+        regions: Any,
+        image: npt.ArrayLike | None = None,
+        *,
+        k: float = 2.0,
+        most: int = 15,
+        title: str = "What each region made of the score",
+        show: bool = True,
+        save: str | os.PathLike[str] | None = None,
+        axes: Any = None,
+    ) -> Any:
+        """Plot what regions made of the score as bars, the largest by magnitude first.
+
+        Error bars are one standard deviation. The colours are those of the region panel of
+        `visualize`, and regions within `k` standard deviations of 0 are grey and hatched.
+
+        Parameters
+        ----------
+        regions : Regions
+            `info.regions`, of one image and target.
+        image : array_like, optional
+            (H, W, K), values 0..255, K of 1, 3 or 4: adds the panel of `visualize` beside the bars,
+            with the names of the regions that have one.
+        k : float
+            How many standard deviations from 0 can be told from it.
+        most : int
+            How many regions have a bar of their own; one bar more is the sum of all others.
+        title : str
+            Above the bars.
+        show : bool
+            Call `matplotlib.pyplot.show()`.
+        save : path, optional
+            Write the figure to a file, its format by its suffix.
+        axes : matplotlib.axes.Axes, optional
+            Draw into these, without the key of colours; with `image` two, the panel's first.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `regions` are none, or an argument is out of its range; the text quotes it.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_regions(regions)
+        k, most = check_positive(k, "k"), check_count(most, "most")
+        colours, picture = self._key_colours(exact=True), None
+        found = check_axes(axes)
+        if found is not None and len(found) != 1 + (image is not None):
+            raise ValueError(f"axes must be {1 + (image is not None)}, got {len(found)}")
+        if image is not None:
+            images = to_photographs(image)
+            parts = to_regions(regions, images.shape[:3])
+            warn_of_range(images, stacklevel=3)
+            picture = draw_regions(to_rgb(images), parts, k, colours).pictures[0]
+        return draw_bars(
+            regions,
+            k=k,
+            most=most,
+            keys=explain_colours("blended", "both", colours, k),
+            picture=picture,
+            title=str(title),
+            axes=None if found is None else list(found),
+            show=show,
+            save=check_file(save, "save"),
         )
 
     def _overlays(self, recipe: Recipe, images: Array, values: Array) -> list[Picture]:

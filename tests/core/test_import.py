@@ -7,7 +7,7 @@ import pytest
 
 from intgrad.command_line.main import main
 
-HEAVY = ["torch", "matplotlib", "PIL", "h5py", "tqdm", "pooch", "scipy"]
+HEAVY = ["torch", "matplotlib", "PIL", "h5py", "tqdm", "pooch", "scipy", "skimage"]
 
 
 def run(code):

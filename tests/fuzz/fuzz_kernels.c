@@ -175,6 +175,105 @@ static void fuzz_guided(fuzz_input *in)
     free(baseline);
     free(scratch);
     free(position);
+
+/* ---- xrai.c -------------------------------------------------------------------------------- */
+
+/* The mean over what is left of a mask, and its number of pixels. */
+static double mean_left(const double *values, const unsigned char *mask, const int32_t *labels,
+                        size_t pixels, size_t *ret_area)
+{
+    double sum = 0.0;
+    *ret_area = 0;
+    for (size_t p = 0; p < pixels; p++)
+        if (mask[p] && labels[p] < 0) {
+            sum += values[p];
+            ++*ret_area;
+        }
+    return sum / (double)(*ret_area ? *ret_area : 1);
+}
+
+/* As the paper defines it, for values whose sums are exact. */
+static size_t rank(const double *values, const unsigned char *masks, size_t pixels, size_t count,
+                   size_t least, double most_covered, int is_fast, int32_t *labels,
+                   int32_t *segments, double *densities)
+{
+    size_t regions = 0, covered = 0, area;
+    double first[8];
+    memset(labels, 0xff, pixels * sizeof *labels);
+    for (size_t k = 0; k < count; k++)
+        first[k] = mean_left(values, masks + k * pixels, labels, pixels, &area);
+    while ((double)covered / (double)pixels <= most_covered) {
+        double best_gain = -INFINITY;
+        size_t best = count;
+        for (size_t k = 0; k < count; k++) {
+            const double gain = mean_left(values, masks + k * pixels, labels, pixels, &area);
+            if (area >= least && (is_fast ? first[k] : gain) > best_gain) {
+                best_gain = is_fast ? first[k] : gain;
+                best = k;
+            }
+        }
+        if (best == count)
+            break;
+        densities[regions] = mean_left(values, masks + best * pixels, labels, pixels, &area);
+        segments[regions] = (int32_t)best;
+        covered += area;
+        for (size_t p = 0; p < pixels; p++)
+            if (masks[best * pixels + p] && labels[p] < 0)
+                labels[p] = (int32_t)regions;
+        regions++;
+    }
+    return regions;
+}
+
+static void fuzz_xrai(fuzz_input *in)
+{
+    const size_t pixels = take_size(in, 1, 40), count = take_size(in, 1, 8);
+    const size_t least = take_size(in, 1, 5);
+    const int is_fast = take_byte(in) & 1;
+    const double most_covered = take_byte(in) / 255.0;
+    double *values = allocate(pixels, sizeof *values);
+    for (size_t p = 0; p < pixels; p++)
+        values[p] = ldexp(take_byte(in) - 128.0, take_byte(in) & 1 ? -3 : 30);
+    unsigned char *masks = take_mask(in, count * pixels);
+    int64_t starts[9] = {0};
+    ig_run *runs = allocate(count * pixels, sizeof *runs);
+    size_t n = 0;
+    for (size_t k = 0; k < count; k++) {
+        for (size_t p = 0; p < pixels; p++) {
+            const int goes_on = n > (size_t)starts[k] && runs[n - 1].end == (int32_t)p;
+            if (masks[k * pixels + p] && goes_on && (p % 7)) /* some runs meet */
+                runs[n - 1].end++;
+            else if (masks[k * pixels + p])
+                runs[n++] = (ig_run){(int32_t)p, (int32_t)p + 1};
+        }
+        starts[k + 1] = (int64_t)n;
+    }
+    const ig_segments segments = {starts, runs, count};
+    void *scratch = allocate(ig_xrai_scratch(pixels, segments), 1);
+    int32_t *labels[2], *order[2];
+    double *densities[2];
+    for (size_t k = 0; k < 2; k++) {
+        labels[k] = allocate(pixels, sizeof **labels);
+        order[k] = allocate(count, sizeof **order);
+        densities[k] = allocate(count, sizeof **densities);
+    }
+    const size_t regions = ig_xrai(values, pixels, segments, least, most_covered, is_fast, scratch,
+                                   labels[0], order[0], densities[0]);
+    FUZZ_REQUIRE(regions == rank(values, masks, pixels, count, least, most_covered, is_fast,
+                                 labels[1], order[1], densities[1]));
+    FUZZ_REQUIRE(memcmp(labels[0], labels[1], pixels * sizeof **labels) == 0);
+    FUZZ_REQUIRE(memcmp(order[0], order[1], regions * sizeof **order) == 0);
+    for (size_t k = 0; k < regions; k++)
+        FUZZ_REQUIRE(densities[0][k] == densities[1][k]);
+    for (size_t k = 0; k < 2; k++) {
+        free(labels[k]);
+        free(order[k]);
+        free(densities[k]);
+    }
+    free(values);
+    free(masks);
+    free(runs);
+    free(scratch);
 }
 
 /* ---- tone.c -------------------------------------------------------------------------------- */
@@ -430,7 +529,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static void (*const kernels[])(fuzz_input *) = {
         fuzz_interpolation, fuzz_path,       fuzz_checks,     fuzz_channel_mean, fuzz_thresholds,
         fuzz_line,          fuzz_morphology, fuzz_components, fuzz_overlay,      fuzz_regions,
-        fuzz_blur,          fuzz_guided,
+        fuzz_blur,          fuzz_guided,     fuzz_xrai,
     };
     fuzz_input in = {data, size};
     kernels[take_byte(&in) % (sizeof kernels / sizeof *kernels)](&in);

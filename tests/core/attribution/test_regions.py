@@ -213,7 +213,7 @@ NOT_MAPS = [
     (0, ValueError, r"segments must be .*, got 0"),
     (6, ValueError, r"segments=6 must be the side .* image of 6 x 5"),
     (2.5, TypeError, r"segments must be .*, got 2.5"),
-    ("slic", TypeError, r"segments must be .*, got 'slic'"),
+    ("slick", ValueError, r"segments must be 'slic', 'felzenszwalb', .*, got 'slick'"),
     (LABELS[1:], ValueError, r"segments must have shape \(6, 5\), got \(5, 5\)"),
     (LABELS.astype(float), TypeError, r"segments must be a map of whole numbers.* float64"),
     (-LABELS, ValueError, r"segments must not hold negative labels, got -43"),

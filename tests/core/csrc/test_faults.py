@@ -25,6 +25,7 @@ BASELINES = np.zeros((1, 2, *SHAPE), np.float32)
 TARGETS = np.array([[0, 1], [2, 0]])
 MASK = np.eye(5, dtype=np.bool_)
 MAP = np.linspace(-1, 1, 25).reshape(5, 5)
+STARTS, RUNS = np.array([0, 1, 3]), np.int32([[0, 9], [5, 12], [20, 25]])
 MOST = 400
 
 
@@ -60,6 +61,7 @@ CALLS = {
     "cleanup": lambda: _core.cleanup(MAP, np.ones((2, 2)), None),
     "outline": visualize,
     "overlay": lambda: _core.overlay(IMAGES[0], MAP[:4, :3], (0.0, 255.0)),
+    "xrai": lambda: _core.xrai(MAP, STARTS, RUNS, 2, 1.0, False),
 }
 
 

@@ -19,6 +19,7 @@ OPTIONS = {"output": "logit", "steps": 3}
 VISUALIZER = intgrad.GradVisualizer()
 PICTURE = pixels((8, 9, 3))
 MAP = np.random.default_rng(3).normal(size=(8, 9, 3))
+LABELS = np.arange(72).reshape(8, 9) // 13
 
 
 def explain():
@@ -40,6 +41,10 @@ def draw():
     )
 
 
+def rank():
+    intgrad.xrai(MAP, segments=[LABELS, LABELS > 2], min_pixel_diff=1, return_info=True)
+
+
 def refine():
     intgrad.integrated_gradients(
         MODEL, IMAGE, 1, output="logit", tolerance=0.01, max_evaluations=40
@@ -48,7 +53,7 @@ def refine():
 
 
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("call", [explain, fail, draw, refine])
+@pytest.mark.parametrize("call", [explain, fail, draw, rank, refine])
 def test_ten_thousand_calls(call):
     def work(count):
         for _ in range(count):

@@ -15,6 +15,7 @@ from small_models import METADATA, SIZE, Smooth, archive
 from torch import nn
 
 import intgrad
+from intgrad.attribution.segmentation import segment
 from intgrad.command_line import main as cli
 
 PIL = pytest.importorskip("PIL.Image")
@@ -134,6 +135,39 @@ def test_options(options, model, tmp_path):
             else:
                 assert record[name] == value
     assert names(out) == ["0", "1", "2"]
+
+
+@pytest.mark.filterwarnings("ignore:the probability")  # of a model too sure
+def test_segments_by_name(model, tmp_path):
+    halves = np.zeros((24, 20, 3), np.uint8)
+    halves[:, 10:] = 200, 30, 90
+    PIL.fromarray(halves).save(tmp_path / "halves.png")
+    out = tmp_path / "out"
+    options = {"model": model, "out": out, "steps": 4, "segments": "felzenszwalb"}
+    assert explain(tmp_path / "halves.png", **options) == 0
+    seen = intgrad.load_image(tmp_path / "halves.png", size=SIZE)
+    expected = np.unique(segment(seen, "felzenszwalb"), return_inverse=True)[1].reshape(SIZE)
+    with np.load(out / "halves.npz") as arrays:
+        np.testing.assert_array_equal(arrays["regions"], expected)
+    (record,) = records(out)
+    assert record["regions"]["pixels"] == np.bincount(expected.ravel()).tolist()
+
+
+@pytest.mark.parametrize("text", ["slick", "5.5", ""])
+def test_segments_that_are_none(text, model, tmp_path, capsys):
+    with pytest.raises(SystemExit) as raised:
+        explain("in.png", model=model, out=tmp_path / "out", segments=text)
+    assert raised.value.code == 2
+    said = capsys.readouterr().err
+    assert f"{text!r} is neither an int nor one of slic, felzenszwalb" in said
+
+
+def test_segments_by_name_need_scikit_image(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    out = tmp_path / "out"
+    assert explain(save(tmp_path / "in.png"), model=model, out=out, segments="slic") == 1
+    assert "--segments slic needs scikit-image" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_files_folders_and_patterns(model, tmp_path):
