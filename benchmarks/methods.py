@@ -62,9 +62,7 @@ def pool(maps, regions):
 
 def coverage(found, true, deviations, prefix=""):
     error = np.abs(found - true)
-    return {
-        f"{prefix}within_{k}": float(np.mean(error <= k * deviations)) for k in (1, 2)
-    }
+    return {f"{prefix}within_{k}": float(np.mean(error <= k * deviations)) for k in (1, 2)}
 
 
 def compare(maps, info, true):
@@ -152,7 +150,12 @@ def measure_runs(run, image):
     deviations = np.stack([info.regions.deviations for info in infos])
     norm = np.linalg.norm(true)
     spread = np.sqrt(maps.var(axis=0, ddof=1).sum()) / norm
-    claimed = np.sqrt(np.mean([(info.error * np.linalg.norm(m)) ** 2 for m, info in runs_of(infos, maps)])) / norm
+    claimed = (
+        np.sqrt(
+            np.mean([(info.error * np.linalg.norm(m)) ** 2 for m, info in runs_of(infos, maps)])
+        )
+        / norm
+    )
     true_sums = pool(true, infos[0].regions)
     region_spread = np.sqrt(sums.var(axis=0, ddof=1).sum())
     mean = sums.mean(axis=0)

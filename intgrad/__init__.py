@@ -47,9 +47,6 @@ __all__ = [
     "load_model",
     "random_baseline_integrated_gradients",
     "save_model",
-<<<<<<< HEAD
     "smoothgrad",
-=======
     "xrai",
->>>>>>> regions
 ]

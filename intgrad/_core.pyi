@@ -66,7 +66,9 @@ def integrate(
     region_counts: _Int64 | None = None,
     by_region: bool = False,
     curve: tuple[str, bool, int, float, float, float] | None = None,
-    draws: tuple[int, int, int, Callable[[int, int], _Float32], _Float64 | None, str, float, bool, int]
+    draws: tuple[
+        int, int, int, Callable[[int, int], _Float32], _Float64 | None, str, float, bool, int
+    ]
     | None = None,
 ) -> dict[str, Any]: ...
 

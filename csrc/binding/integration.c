@@ -55,7 +55,7 @@ typedef struct {
     ig_curve curve;
     int has_draws;
     ig_draws draws;
-    PyObject *draw;     /* borrowed */
+    PyObject *draw;      /* borrowed */
     size_t picture_size; /* values that it gives */
 } wishes;
 
@@ -228,7 +228,8 @@ static int allocate_results(integration *a, const wishes *wanted)
         return 0;
     if (a->regions && !allocate_regions(a, wanted))
         return 0;
-    if (wanted->has_draws && !(a->evaluations = (PyArrayObject *)PyArray_SimpleNew(1, maps, NPY_INT64)))
+    if (wanted->has_draws &&
+        !(a->evaluations = (PyArrayObject *)PyArray_SimpleNew(1, maps, NPY_INT64)))
         return 0;
     if (wanted->error_map &&
         (!(a->error_map = (PyArrayObject *)PyArray_SimpleNew(5, maps, NPY_FLOAT32)) ||
@@ -317,8 +318,7 @@ static PyObject *to_answer(const integration *a, size_t batch_size)
         put(answer, "baseline_error", a->baseline_error) && put(answer, "alphas", a->refined) &&
         put(answer, "node_counts", a->node_counts) && put(answer, "region_sums", a->region_sums) &&
         put(answer, "region_deviations", a->region_deviations) &&
-        put(answer, "evaluations", a->evaluations) &&
-        put(answer, "region_error", a->region_error))
+        put(answer, "evaluations", a->evaluations) && put(answer, "region_error", a->region_error))
         return answer;
     Py_XDECREF(answer);
     return NULL;
@@ -356,8 +356,9 @@ static int to_curve(PyObject *object, ig_curve *ret_curve)
     Py_ssize_t steps;
     if (object == Py_None)
         return 1;
-    if (!PyArg_ParseTuple(object, "spnddd;curve must be (kind, left, steps, sigma, fraction, "
-                                  "max_distance)",
+    if (!PyArg_ParseTuple(object,
+                          "spnddd;curve must be (kind, left, steps, sigma, fraction, "
+                          "max_distance)",
                           &name, &ret_curve->is_left, &steps, &ret_curve->sigma,
                           &ret_curve->fraction, &ret_curve->max_distance))
         return 0;
@@ -381,8 +382,9 @@ static int to_draws(PyObject *object, integration *a, wishes *wanted)
     Py_ssize_t count, per_stratum, per_picture, max_evaluations;
     if (object == Py_None)
         return 1;
-    if (!PyArg_ParseTuple(object, "nnnOOsdpn;draws must be (count, per_stratum, per_picture, draw, "
-                                  "starts, statistic, tolerance, by_region, max_evaluations)",
+    if (!PyArg_ParseTuple(object,
+                          "nnnOOsdpn;draws must be (count, per_stratum, per_picture, draw, "
+                          "starts, statistic, tolerance, by_region, max_evaluations)",
                           &count, &per_stratum, &per_picture, &wanted->draw, &starts, &statistic,
                           &draws->tolerance, &draws->by_region, &max_evaluations) ||
         !ig_check_positive(count, "draws") ||
@@ -429,12 +431,11 @@ PyDoc_STRVAR(
 
 static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"model",      "images",          "baselines",     "targets",
-                            "alphas",     "weights",         "half_weights",  "output",
-                            "batch_size", "sample",          "error_map",     "gradient",
-                            "tolerance",  "max_evaluations", "most_retained", "first_image",
-                            "progress",   "labels",          "region_counts", "by_region",
-                            "curve",      "draws",           NULL};
+    static char *names[] = {
+        "model",         "images",          "baselines",     "targets",     "alphas",    "weights",
+        "half_weights",  "output",          "batch_size",    "sample",      "error_map", "gradient",
+        "tolerance",     "max_evaluations", "most_retained", "first_image", "progress",  "labels",
+        "region_counts", "by_region",       "curve",         "draws",       NULL};
     PyObject *model, *images, *baselines, *targets, *alphas, *weights, *half;
     PyObject *progress = Py_None, *labels = Py_None, *region_counts = Py_None;
     PyObject *curve = Py_None, *draws = Py_None;
@@ -445,12 +446,12 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
     PyObject *answer = NULL;
     integration a = {0};
     wishes wanted = {0};
-    if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OOOOOOOsn|pppdnnnOOOpOO", names, &model, &images, &baselines, &targets,
-            &alphas, &weights, &half, &output_name, &batch_size, &sample, &wanted.error_map,
-            &wanted.gradient, &wanted.adaptive.tolerance, &max_evaluations, &most_retained,
-            &first_image, &progress, &labels, &region_counts, &wanted.adaptive.by_region,
-            &curve, &draws) ||
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOsn|pppdnnnOOOpOO", names, &model,
+                                     &images, &baselines, &targets, &alphas, &weights, &half,
+                                     &output_name, &batch_size, &sample, &wanted.error_map,
+                                     &wanted.gradient, &wanted.adaptive.tolerance, &max_evaluations,
+                                     &most_retained, &first_image, &progress, &labels,
+                                     &region_counts, &wanted.adaptive.by_region, &curve, &draws) ||
         !ig_to_output(output_name, &output) || !ig_check_positive(batch_size, "batch_size"))
         return NULL;
     wanted.adaptive.max_evaluations = (size_t)max_evaluations;

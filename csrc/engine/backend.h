@@ -88,10 +88,10 @@ typedef struct ig_paths ig_paths; /* opaque: a store, with its paths numbered fr
 
 /* What pictures a path goes through. */
 typedef enum {
-    IG_STRAIGHT,   /* baseline + alpha * (image - baseline) */
-    IG_BLUR,       /* the image blurred, by less and less: Xu et al. 2020, arXiv 2004.03383 */
-    IG_GUIDED,     /* each moves the pixels of least gradient: kernels.h, ig_guided_step */
-    IG_STAY        /* the image itself: attributions are the gradient, of no path */
+    IG_STRAIGHT, /* baseline + alpha * (image - baseline) */
+    IG_BLUR,     /* the image blurred, by less and less: Xu et al. 2020, arXiv 2004.03383 */
+    IG_GUIDED,   /* each moves the pixels of least gradient: kernels.h, ig_guided_step */
+    IG_STAY      /* the image itself: attributions are the gradient, of no path */
 } ig_curve_kind;
 
 typedef struct {
@@ -170,9 +170,10 @@ typedef struct {
                       const int64_t *targets, ig_regions regions, int retain, size_t *ret_path,
                       ig_error *error);
     /* Evaluates n points, which may belong to any open paths; the points of a streamed path must
-     * come in the order of their alphas, and one at a time where it is IG_GUIDED. ret_values (n, T) receives F at each point. On failure
-     * *ret_point is the point at fault, or n where it was no single one's. IG_NO_MEMORY leaves
-     * *ret_done points evaluated (0 on any other failure: the work is over): go on after them. */
+     * come in the order of their alphas, and one at a time where it is IG_GUIDED. ret_values (n, T)
+     * receives F at each point. On failure *ret_point is the point at fault, or n where it was no
+     * single one's. IG_NO_MEMORY leaves *ret_done points evaluated (0 on any other failure: the
+     * work is over): go on after them. */
     ig_status (*evaluate)(ig_paths *paths, const ig_point *points, size_t n, double *ret_values,
                           size_t *ret_done, size_t *ret_point, ig_error *error);
     /* ||(g[k+1] - g[k]) * (x[k+1] - x[k])|| / (alpha[k+1] - alpha[k]) over all targets, between the

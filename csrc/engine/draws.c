@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum {
-    GROUP = 5,        /* paths whose variance is one value ... */
-    SMALL_GROUP = 2,  /* ... and where there are few */
+    GROUP = 5,       /* paths whose variance is one value ... */
+    SMALL_GROUP = 2, /* ... and where there are few */
     FEW = 4 * GROUP,
     FIRST_DRAWS = 16, /* before a standard error is believed */
     LEAST_MORE = 8
@@ -111,7 +111,8 @@ static size_t bounded(double wanted, size_t least, size_t most)
  * estimate is one too. */
 static int draw_more(const ig_draws *draws, double error, size_t evaluations, ig_round *round)
 {
-    const size_t done = round->end, room = (draws->max_evaluations - evaluations) / round->node_count;
+    const size_t done = round->end,
+                 room = (draws->max_evaluations - evaluations) / round->node_count;
     const double wanted = 1.05 * (double)done * pow(error / draws->tolerance, 2) - (double)done;
     const size_t most = smaller(smaller(done, draws->count - done), room);
     round->first = done;
@@ -128,8 +129,7 @@ static int draw_all_again(const ig_draws *draws, double error, size_t evaluation
     const size_t room = (draws->max_evaluations - evaluations) / draws->count;
     const double missing = round->precision * (pow(error / draws->tolerance, 2) - 1.0);
     const double wanted = 1.1 * (double)first * sqrt(fmax(missing, 0.0));
-    const size_t nodes =
-        bounded(wanted, round->node_count, smaller(4 * round->node_count, room));
+    const size_t nodes = bounded(wanted, round->node_count, smaller(4 * round->node_count, room));
     if (nodes == 0 || round->index + 1 == draws->rounds)
         return 0;
     const double ratio = (double)nodes / (double)first;

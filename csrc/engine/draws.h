@@ -29,11 +29,11 @@ void ig_draw_totals_variance(const ig_work *work, const ig_draw_totals *drawn, s
 
 /* What an image draws together. */
 typedef struct {
-    size_t index;          /* 0, 1, ... */
-    size_t first, end;     /* its paths, counted over all rounds */
-    size_t node_count;     /* of each of them */
-    double weight;         /* of each of them in the mean */
-    double precision;      /* of this round and those before, where the first one's is 1 */
+    size_t index;      /* 0, 1, ... */
+    size_t first, end; /* its paths, counted over all rounds */
+    size_t node_count; /* of each of them */
+    double weight;     /* of each of them in the mean */
+    double precision;  /* of this round and those before, where the first one's is 1 */
 } ig_round;
 
 ig_round ig_first_round(const ig_work *work);

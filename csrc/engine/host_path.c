@@ -299,8 +299,7 @@ static int retain_gradient(const ig_paths *paths, path *slot, double alpha, cons
         slot->node_capacity = capacity;
     }
     node kept = {alpha, copy_floats(gradient, paths->count), NULL, -1.0};
-    if (kept.gradient && is_curve(paths) &&
-        !(kept.picture = copy_floats(picture, paths->size))) {
+    if (kept.gradient && is_curve(paths) && !(kept.picture = copy_floats(picture, paths->size))) {
         free(kept.gradient);
         return 0;
     }
@@ -584,8 +583,8 @@ static double jump_norm(const ig_paths *paths, const path *slot, size_t k)
             find_region_jumps(paths, slot, own, paths->region_scratch);
             square += ig_path_square_sum(paths->region_scratch, slot->regions.count);
         } else {
-            square += ig_path_jump_square(own.gradient, own.previous, own.to, own.from,
-                                          paths->size);
+            square +=
+                ig_path_jump_square(own.gradient, own.previous, own.to, own.from, paths->size);
         }
     }
     return sqrt(square) / (is_curve(paths) ? to->alpha - from->alpha : 1.0);

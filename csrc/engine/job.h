@@ -13,9 +13,9 @@
  *
  * With given nodes a path is streamed: it is folded into the job's totals and closed as soon as
  * its last point is settled. Of guided paths, whose pictures depend on the gradients before, the
- * job wants a point each at a time; of draws to a tolerance a round. With bisection all paths of the job are retained, and are folded
- * when they are exact enough. A finished job has written its part of the result; it may be started
- * again with another image.
+ * job wants a point each at a time; of draws to a tolerance a round. With bisection all paths of
+ * the job are retained, and are folded when they are exact enough. A finished job has written its
+ * part of the result; it may be started again with another image.
  */
 #ifndef INTGRAD_JOB_H
 #define INTGRAD_JOB_H

@@ -190,8 +190,8 @@ ig_status ig_totals_fold(const ig_work *w, ig_totals *totals, size_t image, ig_f
         return status;
     if (w->has_estimate)
         totals->expected = ig_expectation_sum(
-            totals->expected, ig_trapezoid_expectation(path.nodes.alphas, path.nodes.count,
-                                                       path.nodes.jump_norms));
+            totals->expected,
+            ig_trapezoid_expectation(path.nodes.alphas, path.nodes.count, path.nodes.jump_norms));
     if (draws && draws->statistic == IG_SQUARE)
         ig_path_square(count, sums.sum);
     if (path.weight != 1.0)
@@ -210,8 +210,7 @@ ig_status ig_totals_fold(const ig_work *w, ig_totals *totals, size_t image, ig_f
 static double spread_scale(const ig_work *w, const ig_totals *totals)
 {
     const ig_draws *draws = w->request->draws;
-    const double k =
-        (double)(draws && draws->is_stratified ? draws->per_stratum : totals->count);
+    const double k = (double)(draws && draws->is_stratified ? draws->per_stratum : totals->count);
     return k > 1.0 ? k / (k - 1.0) : 0.0;
 }
 
@@ -269,8 +268,8 @@ static void finish_regions(const ig_work *w, const ig_totals *totals, size_t ima
     if (!w->result->region_deviations)
         return;
     const double square = w->has_estimate ? estimate(totals, summary, measured) : 0.0;
-    *error = ig_relative(sqrt(w->has_estimate ? square : summary.spread_square),
-                         sqrt(summary.square));
+    *error =
+        ig_relative(sqrt(w->has_estimate ? square : summary.spread_square), sqrt(summary.square));
     find_deviations(w, totals, pool, square, summary.variance, count,
                     w->result->region_deviations + first);
 }
@@ -283,8 +282,8 @@ static void finish_target(const ig_work *w, const ig_totals *totals, size_t imag
     const ig_path_summary values = summarise(w, totals, pool, w->size);
     ig_path_summary regions = {0};
     if (totals->regions.total)
-        regions = summarise(w, totals, regions_of(w, totals, target),
-                            ig_regions_of(w, image).count);
+        regions =
+            summarise(w, totals, regions_of(w, totals, target), ig_regions_of(w, image).count);
     const int by_region = w->request->adaptive && w->request->adaptive->by_region;
     const double norm = sqrt(values.square);
     const double square = estimate(totals, values, by_region ? &regions : NULL);
@@ -340,9 +339,9 @@ double ig_totals_standard_error(const ig_work *w, const ig_totals *totals, size_
         return INFINITY;
     for (size_t t = 0; t < w->request->target_count; t++) {
         const ig_path_summary pool =
-            by_region ? summarise(w, totals, regions_of(w, totals, t),
-                                  ig_regions_of(w, image).count)
-                      : summarise(w, totals, values_of(w, totals, t), w->size);
+            by_region
+                ? summarise(w, totals, regions_of(w, totals, t), ig_regions_of(w, image).count)
+                : summarise(w, totals, values_of(w, totals, t), w->size);
         const double square = totals->drawn ? variance_square(w, totals, image, t) : pool.square;
         const double error = ig_relative(sqrt(pool.spread_square), sqrt(square));
         largest = error > largest ? error : largest;

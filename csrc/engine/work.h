@@ -16,12 +16,12 @@ typedef struct {
     ig_result *result;
     const ig_path_store *store;
     ig_paths *paths;
-    size_t size, pixels;   /* values and pixels of a picture */
-    size_t path_count;     /* of an image (and round, where they are drawn) */
-    size_t most_regions;   /* that a picture has */
-    size_t *region_starts; /* (N), regions of the images before */
-    int with_jumps;        /* errors are told apart by pixel, channel or region */
-    int has_estimate;      /* there is a T_half */
+    size_t size, pixels;                /* values and pixels of a picture */
+    size_t path_count;                  /* of an image (and round, where they are drawn) */
+    size_t most_regions;                /* that a picture has */
+    size_t *region_starts;              /* (N), regions of the images before */
+    int with_jumps;                     /* errors are told apart by pixel, channel or region */
+    int has_estimate;                   /* there is a T_half */
     int scores_at_start, scores_at_end; /* the first and last nodes of paths give those of result */
     int retain;          /* gradients are kept: the nodes are uneven, so that their jumps matter */
     ig_weights *weights; /* of the given nodes */

@@ -75,7 +75,8 @@ typedef struct {
 
 /* What one path came to. */
 typedef struct {
-    const double *sum, *half, *jumps; /* the latter two are NULL where totals have no use for them */
+    const double *sum, *half,
+        *jumps; /* the latter two are NULL where totals have no use for them */
 } ig_path_part;
 
 /* Adds a finished path to the totals; `number` counts those of its stratum from 1. */

@@ -79,8 +79,8 @@ void ig_chord_accumulate(ig_chord chord, size_t count, double *sum)
 void ig_chord_accumulate_jump(ig_chord chord, double weight, size_t count, double *jumps)
 {
     for (size_t i = 0; i < count; i++) {
-        const double jump = ((double)chord.gradient[i] - chord.previous[i]) *
-                            ((double)chord.to[i] - chord.from[i]);
+        const double jump =
+            ((double)chord.gradient[i] - chord.previous[i]) * ((double)chord.to[i] - chord.from[i]);
         jumps[i] += weight * jump * jump;
     }
 }

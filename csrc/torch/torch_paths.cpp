@@ -366,8 +366,8 @@ Tensor integrate(const Chord &chord)
     return chord.gradient.to(at::kDouble).add_(chord.previous).mul_(chord.moved).div_(2.0);
 }
 
-// Adds the piece of a curve that ends at a node to the sums, and to half that since the last node of
-// T_half, which is undefined where this is none; wholly, or not at all.
+// Adds the piece of a curve that ends at a node to the sums, and to half that since the last node
+// of T_half, which is undefined where this is none; wholly, or not at all.
 void add_chord(const Path &path, const Chord &chord, const Tensor &half, const Sums &sums)
 {
     const auto jumps = find_jumps(path, chord, sums);
@@ -393,9 +393,10 @@ void stream_curve(Path &path, const ig_point &point, const Tensor &picture, cons
     const bool is_first = point.weights.jump_weight == 0.0;
     const bool in_half = path.sums.half.defined() && point.weights.half_weight != 0.0;
     if (!is_first) {
-        const auto half = in_half ? integrate(make_chord(picture, path.half_picture, gradient,
-                                                         path.half_previous))
-                                  : Tensor();
+        const auto half =
+            in_half
+                ? integrate(make_chord(picture, path.half_picture, gradient, path.half_previous))
+                : Tensor();
         add_chord(path, make_chord(picture, path.previous_picture, gradient, path.previous), half,
                   path.sums);
     }

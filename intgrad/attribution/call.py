@@ -238,7 +238,7 @@ def _run(
     update: Update | None,
     first_image: int,
 ) -> dict[str, Any]:
-    """Run the core. Guided paths follow the gradient of one target: each has an image of its own."""
+    """Run the core. A guided path follows the gradient of one target: each has its own image."""
     targets, pixels = indices.shape[1], baselines.pixels
     point_bytes = indices.shape[1] * batch[0].nbytes
     alone = plan.curve.path == "guided" and targets > 1

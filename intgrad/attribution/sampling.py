@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -63,19 +62,23 @@ class Sampling(Protocol):
 
     def design(self, plan: Plan) -> Draws:
         """Say which paths there are."""
+        ...
 
     def make_baselines(
         self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
     ) -> Baselines:
         """Return where the paths begin, once it is found to fit the images."""
+        ...
 
     def draw(self, image: Float32Array, number: int) -> Float32Array:
         """Return the picture that path `number` of an image begins or ends with."""
+        ...
 
     def score_baselines(
         self, model: Model, result: dict[str, Any], targets: Targets, output: Output
     ) -> Any:
         """Return the scores (N, T) where the paths begin; NaN if they begin nowhere."""
+        ...
 
 
 class Noise:
@@ -113,7 +116,9 @@ class Noise:
     ) -> Baselines:
         """Return where the paths begin; a placeholder where there is none."""
         if not self.has_path:
-            return Baselines(np.zeros((1, 1, *images.shape[1:]), np.float32), "none", True, self.seed)
+            return Baselines(
+                np.zeros((1, 1, *images.shape[1:]), np.float32), "none", True, self.seed
+            )
         made = make_baselines(baseline, images, self.seed, remarks, each=each)
         if made.pixels.shape[1] > 1:
             raise ValueError(
@@ -176,13 +181,14 @@ class References:
         most = min(most, known)
         self._order = rng.permutation(known)[:most]
         if rounds > 1:  # any first part of these is spread evenly
-            return Draws(most, _even(1), starts=(rng.random() + GOLDEN * np.arange(most)) % 1)
+            alphas = np.mod(rng.random() + GOLDEN * np.arange(most, dtype=np.float64), 1.0)
+            return Draws(most, _even(1), starts=alphas)
         return Draws(most, _even(1), starts=(rng.permutation(most) + rng.random(most)) / most)
 
     def make_baselines(
         self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
     ) -> Baselines:
-        """Check the references that are used, and return a placeholder: they are read when drawn."""
+        """Check the references that are used; return a placeholder, as they are read when drawn."""
         shape = images.shape[1:]
         for number in np.unique(self._order):
             picture = to_real_array(self.references[number], f"references[{number}]")
@@ -192,7 +198,9 @@ class References:
                     f" {picture.shape}"
                 )
             if not np.isfinite(picture).all():
-                raise ValueError(f"references must be finite; references[{number}] holds NaN or inf")
+                raise ValueError(
+                    f"references must be finite; references[{number}] holds NaN or inf"
+                )
         name = f"{len(self.references)} references"
         return Baselines(np.zeros((1, 1, *shape), np.float32), name, True, self.seed)
 
@@ -208,13 +216,12 @@ class References:
     ) -> Any:
         """Return the mean score of the references that were drawn, of each as often as it was."""
         numbers, counts = np.unique(self._order, return_counts=True)
-        total = np.zeros(0)
+        parts = []
         for first in range(0, len(numbers), SCORED):
-            some = numbers[first : first + SCORED]
-            pictures = np.stack([self._read(k) for k in some])
-            scores = model._compute_scores(pictures, output)
-            part = counts[first : first + SCORED] @ scores.astype(np.float64)
-            total = part if not first else total + part
+            pictures = np.stack([self._read(k) for k in numbers[first : first + SCORED]])
+            scores = model._compute_scores(pictures, output).astype(np.float64)
+            parts.append(counts[first : first + SCORED] @ scores)
+        total = np.sum(parts, axis=0)
         return (total / counts.sum())[targets]
 
 
@@ -233,7 +240,7 @@ def _check_draws(draws: Any) -> int:
 
 def _check_references(references: Any) -> Any:
     """Return a sequence of images, or raise a TypeError or ValueError that says what is wrong."""
-    is_sequence = isinstance(references, Sized) and hasattr(references, "__getitem__")
+    is_sequence = hasattr(references, "__len__") and hasattr(references, "__getitem__")
     if isinstance(references, str | bytes | dict) or not is_sequence:
         raise TypeError(
             "references must be an array (R, H, W, C) or a sequence of images (H, W, C), got"
@@ -242,8 +249,9 @@ def _check_references(references: Any) -> Any:
     if not len(references):
         raise ValueError("references must hold at least one image, got none")
     if np.ndim(references[0]) != 3:
+        one = np.ndim(references[0]) == 2
         raise ValueError(
             f"references must be images (H, W, C), got {np.shape(references)}"
-            + (": references[None] of a single one" if np.ndim(references[0]) == 2 else "")
+            + ": references[None] of a single one" * one
         )
     return references

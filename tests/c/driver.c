@@ -247,7 +247,8 @@ static problem_size other(size_t kind, size_t batch_size)
 {
     problem_size size = two(IG_TRAPEZOID, batch_size);
     size.targets = 1;
-    size.curve = (ig_curve){.steps = size.steps, .sigma = 0.8, .fraction = 0.3, .max_distance = 0.1};
+    size.curve =
+        (ig_curve){.steps = size.steps, .sigma = 0.8, .fraction = 0.3, .max_distance = 0.1};
     if (kind < 4) {
         size.curve.kind = kind < 2 ? IG_BLUR : IG_GUIDED;
         size.curve.is_left = kind % 2 == 1;

@@ -137,8 +137,8 @@ int main(void)
     smooth.rule = IG_RIGHT;
     smooth.steps = 1;
     smooth.statistic = IG_VARIANCE;
-    const problem_size *const all[] = {&fixed,  &midpoint, &adaptive, &blur, &refined_blur,
-                                       &guided, &expected, &smooth};
+    const problem_size *const all[] = {&fixed,        &midpoint, &adaptive, &blur,
+                                       &refined_blur, &guided,   &expected, &smooth};
     long allocations = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (refuses_all_after = 0; refuses_all_after < 2; refuses_all_after++)

@@ -73,8 +73,8 @@ int main(void)
     check_threads(size);
     size.adaptive = 0;
     size.targets = 1;
-    size.curve = (ig_curve){
-        .kind = IG_GUIDED, .steps = size.steps, .fraction = 0.3, .max_distance = 0.1};
+    size.curve =
+        (ig_curve){.kind = IG_GUIDED, .steps = size.steps, .fraction = 0.3, .max_distance = 0.1};
     check_threads(size);
     size.curve.kind = IG_STRAIGHT;
     size.baselines = 1;

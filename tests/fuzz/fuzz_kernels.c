@@ -175,6 +175,7 @@ static void fuzz_guided(fuzz_input *in)
     free(baseline);
     free(scratch);
     free(position);
+}
 
 /* ---- xrai.c -------------------------------------------------------------------------------- */
 

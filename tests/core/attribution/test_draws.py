@@ -92,9 +92,7 @@ def test_smoothgrad_is_that_of_numpy(kind, draws):
     np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=1e-6 * norm)
     np.testing.assert_allclose(info.error_map, deviations, rtol=1e-4)
     np.testing.assert_allclose(info.error, np.linalg.norm(deviations) / norm, rtol=1e-5)
-    np.testing.assert_allclose(
-        info.pixel_error_map, standard_error(values.mean(axis=3)), rtol=1e-4
-    )
+    np.testing.assert_allclose(info.pixel_error_map, standard_error(values.mean(axis=3)), rtol=1e-4)
     sums = expected.sum(axis=2).ravel() @ POOL.T
     of_sums = standard_error(values.sum(axis=3).reshape(len(values), -1) @ POOL.T)
     np.testing.assert_allclose(info.regions.attributions, sums, rtol=1e-5, atol=1e-5 * norm)
@@ -153,9 +151,11 @@ def test_smoothgrad_of_integrated_gradients(kind):
         assert info.error == pytest.approx(np.hypot(error, info.quadrature_error), rel=1e-4)
         assert info.error > info.baseline_error
     else:
-        assert info.error == info.baseline_error and np.isnan(info.quadrature_error)
+        assert info.error == info.baseline_error
+        assert np.isnan(info.quadrature_error)
     assert (info.draws, info.evaluations, info.steps) == (draws, 7 * draws, 6)
-    assert info.baseline == "gray" and np.isfinite(info.baseline_score)
+    assert info.baseline == "gray"
+    assert np.isfinite(info.baseline_score)
 
 
 # ---- Expected Gradients --------------------------------------------------------------------------
@@ -343,9 +343,7 @@ def test_batches_are_single_images(run, batch_size):
         for info, other in zip(row, expected, strict=True):
             assert (info.evaluations, info.draws) == (other.evaluations, other.draws)
             np.testing.assert_allclose(info.error_map, other.error_map, rtol=1e-5)
-            np.testing.assert_allclose(
-                info.regions.deviations, other.regions.deviations, rtol=1e-5
-            )
+            np.testing.assert_allclose(info.regions.deviations, other.regions.deviations, rtol=1e-5)
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -464,7 +462,11 @@ def test_a_reference_that_fails_is_told():
     [
         (REFERENCES[:0], ValueError, "references must hold at least one image, got none"),
         ([], ValueError, "references must hold at least one image, got none"),
-        (REFERENCES[0], ValueError, r"references must be images \(H, W, C\), got \(6, 5, 3\): references\[None\]"),
+        (
+            REFERENCES[0],
+            ValueError,
+            r"references must be images \(H, W, C\), got \(6, 5, 3\): references\[None\]",
+        ),
         (REFERENCES[:, :5], ValueError, r"the shape of an image, \(6, 5, 3\); references\[0\] has"),
         (REFERENCES.tolist, TypeError, "references must be an array"),
         ("photographs", TypeError, "references must be an array .* got str"),
@@ -498,7 +500,11 @@ def test_references_that_are_none(references, error, text):
         ({"noise": np.inf}, ValueError, "noise must be a positive number up to 10, got inf"),
         ({"noise": 300}, ValueError, "noise must be a positive number up to 10, got 300"),
         ({"noise": "0.1"}, TypeError, "noise must be a number, got '0.1'"),
-        ({"kind": "median"}, ValueError, "kind must be one of mean, square, variance, got 'median'"),
+        (
+            {"kind": "median"},
+            ValueError,
+            "kind must be one of mean, square, variance, got 'median'",
+        ),
         ({"of": "logits"}, ValueError, "of must be one of gradient, integrated_gradients, got"),
         ({"steps": 10}, ValueError, "steps=10 is of a path, and of='gradient' has none"),
         ({"baseline": "white"}, ValueError, "baseline='white' is of a path"),
@@ -573,7 +579,9 @@ def test_not_finite():
     def function(batch, targets):
         return np.zeros((len(batch), 2)), np.where(batch > batch.max() - 1, np.nan, batch)
 
-    with pytest.raises(intgrad.ModelError, match=r"image 0, draw \d+, alpha 1: .*gradient holds nan"):
+    with pytest.raises(
+        intgrad.ModelError, match=r"image 0, draw \d+, alpha 1: .*gradient holds nan"
+    ):
         smooth(function, pixels(SHAPE))
 
 
@@ -600,7 +608,8 @@ def test_infos_are_json():
     function, image = Wave(SHAPE), pixels(SHAPE)
     for _, info in (smooth(function, image, segments=LABELS), expect(function, image)):
         record = json.loads(json.dumps(info.to_dict()))
-        assert record["draws"] == info.draws and record["method"] == info.method
+        assert record["draws"] == info.draws
+        assert record["method"] == info.method
         assert record["error"] == info.error
         assert f"{info.draws} draws" in info.summary()
         assert "nan" not in info.summary() + info.caption(0.5)

@@ -109,7 +109,9 @@ def test_blur_path_is_that_of_numpy(steps, targets):
             norm = np.linalg.norm(total)
             np.testing.assert_allclose(map_, total, rtol=1e-4, atol=1e-5 * norm)
             np.testing.assert_allclose(
-                info.error * np.linalg.norm(map_), np.linalg.norm(difference) / np.sqrt(3), rtol=1e-3
+                info.error * np.linalg.norm(map_),
+                np.linalg.norm(difference) / np.sqrt(3),
+                rtol=1e-3,
             )
             expected = deviations(difference, jumps)
             np.testing.assert_allclose(info.error_map, expected, rtol=1e-3, atol=1e-5 * norm)
@@ -130,7 +132,8 @@ def test_blur_path_goes_from_the_blurred_image_to_the_image():
     ends, _ = function(np.float32([blurred(image, 3.0), image]), [1, 1])
     np.testing.assert_allclose([info.baseline_score, info.score], ends[:, 1], rtol=1e-5)
     assert abs(info.delta) < 1e-3 * abs(ends[1, 1] - ends[0, 1])
-    assert info.path == "blur" and info.baseline == "blur of 3 pixels"
+    assert info.path == "blur"
+    assert info.baseline == "blur of 3 pixels"
     assert "the image with a blur of 3 pixels" in info.summary()
 
 
@@ -168,7 +171,8 @@ def test_blur_to_a_tolerance(tolerance, whose):
         segments=LABELS,
     )
     said = info.error if whose == "pixels" else info.regions.error
-    assert said <= tolerance and 17 <= info.evaluations < 400
+    assert said <= tolerance
+    assert 17 <= info.evaluations < 400
     if whose == "pixels":
         assert np.linalg.norm(maps - true) < 2 * tolerance * np.linalg.norm(true)
 
@@ -213,7 +217,8 @@ def test_left_blur_is_pairs(pair, steps, sigma):
     found, info = explain(function, image, path="blur", rule="left", steps=steps, sigma=sigma)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.linalg.norm(expected))
     assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
-    assert np.isnan(info.error) and info.evaluations == steps
+    assert np.isnan(info.error)
+    assert info.evaluations == steps
 
 
 def test_pairs_blur_in_batches_is_another_sum(pair):
@@ -252,7 +257,8 @@ def test_left_guided_is_pairs(pair, options, function, steps):
         function, image, path="guided", rule="left", steps=steps, baseline=baseline, **options
     )
     assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
-    assert np.isnan(info.error) and info.evaluations == steps
+    assert np.isnan(info.error)
+    assert info.evaluations == steps
 
 
 # ---- Guided paths --------------------------------------------------------------------------------
@@ -281,7 +287,9 @@ def test_guided_trapezoid_is_that_of_its_pictures(options):
     total, difference, jumps = polyline(function.function, pictures, 1)
     norm = np.linalg.norm(total)
     np.testing.assert_allclose(maps, total, rtol=1e-4, atol=1e-5 * norm)
-    np.testing.assert_allclose(info.error * norm, np.linalg.norm(difference) / np.sqrt(3), rtol=1e-4)
+    np.testing.assert_allclose(
+        info.error * norm, np.linalg.norm(difference) / np.sqrt(3), rtol=1e-4
+    )
     np.testing.assert_allclose(
         info.error_map, deviations(difference, jumps), rtol=1e-3, atol=1e-5 * norm
     )
@@ -305,9 +313,7 @@ def test_guided_batches_fill_across_images_baselines_and_targets(batch_size):
             alone, expected = explain(function, images[i], info.target, **options)
             np.testing.assert_array_equal(maps[i, t], alone)
             assert (info.error, info.delta) == (expected.error, expected.delta)
-            np.testing.assert_array_equal(
-                info.regions.attributions, expected.regions.attributions
-            )
+            np.testing.assert_array_equal(info.regions.attributions, expected.regions.attributions)
 
 
 # ---- What means nothing --------------------------------------------------------------------------
@@ -324,7 +330,10 @@ def test_guided_batches_fill_across_images_baselines_and_targets(batch_size):
         ({"path": "blur", "sigma": -2.5}, "positive number up to 1000, got -2.5"),
         ({"path": "blur", "sigma": np.nan}, "positive number up to 1000, got nan"),
         ({"path": "blur", "sigma": 1e9}, "positive number up to 1000, got 1000000000.0"),
-        ({"path": "guided", "fraction": 1.5}, "fraction must be a positive number up to 1, got 1.5"),
+        (
+            {"path": "guided", "fraction": 1.5},
+            "fraction must be a positive number up to 1, got 1.5",
+        ),
         ({"path": "guided", "max_distance": np.inf}, "max_distance must be a positive number"),
         ({"path": "blur", "baseline": "white"}, "baseline='white' means nothing to it"),
         ({"path": "guided", "tolerance": 0.1}, "tolerance=0.1 needs a path whose nodes"),
