@@ -20,6 +20,7 @@ from unittest import mock
 
 import models
 import numpy as np
+import other_methods
 import serving
 import torch
 
@@ -313,7 +314,12 @@ PREPARE = {
 
 
 def prepare(name, job):
-    explain, versions = PREPARE[name](job)
+    method, _, library = name.partition(":")
+    if library:  # of other_methods.py
+        load = load_intgrad if library == "intgrad" else load_eager
+        explain, versions = getattr(other_methods, f"prepare_{library}")(method, load, job)
+    else:
+        explain, versions = PREPARE[name](job)
     on_cuda = job["device"].startswith("cuda")
     gpu = {"gpu": torch.cuda.get_device_name(job["device"])} if on_cuda else {}
     return explain, {"versions": VERSIONS | versions, **gpu}
