@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def run(options: argparse.Namespace) -> int:
     _check_channels(model)
     target = _parse_target(options.target, model)
     if compared.sources:
-        choice.options["references"] = References(compared, model)
+        pool = {"references": References(compared, model)}
+        choice = replace(choice, options=choice.options | pool)
     sources = list(found.sources.values())
     with Results(options.out, _request(options, choice, target), sources) as results:
         todo = [source for source in sources if not results.has(source)]
