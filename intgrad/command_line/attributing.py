@@ -10,13 +10,13 @@ from itertools import chain
 from typing import Any
 
 from ..attribution.info import AttributionInfo
-from ..attribution.plan import IMAGE_RULES, has_error_bars
 from ..attribution.regions import cut_coarsely
-from ..attribution.stream import iter_integrated_gradients
 from ..images.arrays import Float32Array
 from ..models.model import Model
 from .finding import Source
+from .methods import Choice, Meaning
 from .photographs import Photograph, read_ahead
+from .references import UnreadableReferenceError
 from .telling import describe, is_terminal
 
 Top = list[tuple[str, int, float]]
@@ -33,11 +33,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Explained:
-    """A photograph that was explained."""
+    """A photograph that was explained.
+
+    The plain gradient is there where it can be compared with what was computed.
+    """
 
     task: Task
+    meaning: Meaning
     attributions: Float32Array
-    gradient: Float32Array
+    gradient: Float32Array | None
     info: AttributionInfo
 
 
@@ -66,26 +70,28 @@ class Attributing:
     model : Model
     options : argparse.Namespace
         Those of `intgrad explain`.
+    choice : Choice
+        What of them the method takes.
     target : int or None
         The class to explain, or each one's most probable.
     """
 
-    def __init__(self, model: Model, options: argparse.Namespace, target: int | None) -> None:
+    def __init__(
+        self, model: Model, options: argparse.Namespace, choice: Choice, target: int | None
+    ) -> None:
         self._model = model
+        self._choice = choice
         self._target = target
         self._unread: deque[Failure] = deque()
         self._options = {
-            "baseline": options.baseline,
-            "steps": options.steps,
-            "rule": options.rule,
-            "tolerance": options.tolerance,
+            **choice.options,
             "output": options.score,
             "batch_size": options.batch_size,
-            "seed": options.seed,
             "segments": cut_coarsely if options.segments is None else options.segments,
-            "error_map": has_error_bars(options.rule, options.steps, options.tolerance),
-            "gradient": options.rule in IMAGE_RULES,
+            "error_map": choice.has_error_bars,
         }
+        if choice.has_gradient:
+            self._options["gradient"] = True
 
     def run(self, sources: list[Source]) -> Iterator[Explained | Failure]:
         """Yield what becomes of each photograph; those that are explained in order.
@@ -95,15 +101,15 @@ class Attributing:
         Raises
         ------
         Exception
-            What is no photograph's fault: a wrong option, or memory that is short, for all are as
-            large to the model.
+            What is no photograph's fault: a wrong option, a reference that cannot be read, or
+            memory that is short, for all are as large to the model.
         """
         one_by_one = len(sources) == 1 and is_terminal()  # else `Telling` has a bar
         tasks = self._read(sources)
         while True:
             feed = _Feed(tasks, len(sources))
             try:
-                for result in iter_integrated_gradients(
+                for result in self._choice.iterate(
                     self._model, feed, feed.targets(), progress=one_by_one, **self._options
                 ):
                     explained = self._complete(feed.taken[0], *result)
@@ -112,7 +118,7 @@ class Attributing:
                     yield explained
                 yield from self._take_unread()
                 return
-            except MemoryError:
+            except (MemoryError, UnreadableReferenceError):
                 raise
             except Exception as error:
                 if not feed.taken:
@@ -140,11 +146,11 @@ class Attributing:
             yield self._unread.popleft()
 
     def _complete(self, task: Task, attributions: Float32Array, info: AttributionInfo) -> Explained:
-        pixels = task.photograph.pixels
-        gradient = info.gradient
-        if gradient is None:  # the rule has no node at the image
+        meaning, gradient = self._choice.meaning, info.gradient
+        if gradient is None and meaning.is_signed:  # there was no node at the image
+            pixels = task.photograph.pixels
             gradient = self._model.gradients(pixels, info.target, output=info.output)
-        return Explained(task, attributions, gradient, info)
+        return Explained(task, meaning, attributions, gradient, info)
 
 
 class _Feed:

@@ -14,6 +14,8 @@ from ..pictures.colours import NEGATIVE, POSITIVE
 from ..pictures.contents import Column, Key
 from ..pictures.layout import width_for
 from ..pictures.panels import (
+    EFFECT_UNSIGNED,
+    EFFECTS,
     SUBJECTS,
     Subject,
     draw_regions,
@@ -26,7 +28,7 @@ from .attributing import Explained
 from .framing import SHOWN
 
 COLOURS = (POSITIVE, NEGATIVE)
-STYLE, POLARITY, K = "blended", "both", 2.0
+STYLE, K = "blended", 2.0
 UNSEEN = Key(None, "faded: outside of what the model sees")
 WORDS = 1.5
 """Height of titles, scales, keys and a caption of two lines, in inches."""
@@ -38,23 +40,28 @@ def draw(explained: Explained, caption: str, path: Path) -> None:
     As `GradVisualizer.visualize` does, but for its figure.
     """
     photograph, error = explained.task.photograph, explained.info.pixel_error_map
+    meaning = explained.meaning
+    polarity = "both" if meaning.is_signed else "positive"
     framed = photograph.framed
     picture = framed.seen
     shape = picture.shape[:2]
-    subjects = [
-        _subject(*names, maps, shape)
-        for names, maps in zip(SUBJECTS, (explained.gradient, explained.attributions), strict=True)
-    ]
+    subjects = [_subject(meaning.title, meaning.unit, explained.attributions, shape)]
+    if explained.gradient is not None:
+        subjects.insert(0, _subject(*SUBJECTS[0], explained.gradient, shape))
     columns = [Column("Input", [picture])]
-    columns += [draw_styled(subject, STYLE, [picture], POLARITY, COLOURS) for subject in subjects]
-    columns.append(draw_regions([picture], [explained.info.regions], K, COLOURS))
+    columns += [draw_styled(subject, STYLE, [picture], polarity, COLOURS) for subject in subjects]
+    columns.append(
+        draw_regions([picture], [explained.info.regions], K, COLOURS, polarity, meaning.region_unit)
+    )
     if error is not None:
-        columns.append(draw_trusted(subjects[-1], [stretch(error, shape)], K, COLOURS))
+        deviations = [stretch(error, shape)]
+        columns.append(draw_trusted(subjects[-1], deviations, K, COLOURS, polarity))
     columns = [
         replace(column, pictures=[framed.surround(each) for each in column.pictures])
         for column in columns
     ]
-    keys = explain_colours(STYLE, POLARITY, COLOURS, K)
+    effects = EFFECTS if meaning.is_signed else EFFECT_UNSIGNED
+    keys = explain_colours(STYLE, polarity, COLOURS, K, effects)
     if not framed.is_whole:
         keys.append(UNSEEN)
     width, height = (pixels / DPI for pixels in SHOWN)

@@ -1,7 +1,8 @@
 """`intgrad explain`: photographs in; pictures, arrays and records out.
 
 The files of this room that it needs, in the order in which a photograph meets them: `finding`,
-`photographs`, `attributing`, `writing` (with `drawing` and `telling`) and `results`.
+`photographs`, `attributing` (with `methods`, and `references` for one of them), `writing` (with
+`drawing` and `telling`) and `results`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import math
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .._optional import require
-from ..attribution.baselines import NAMES
-from ..attribution.plan import RULES
 from ..attribution.segmentation import NAMES as CUTS
 from ..models.model import OUTPUTS, Model
 from ..models.targets import resolve_targets
-from . import archives
+from . import archives, methods
 from .attributing import Attributing, Failure
 from .finding import Found, find
+from .methods import Choice
+from .references import References
 from .results import Results
 from .telling import Telling, is_terminal, printable, say
 from .writing import Writing
@@ -31,6 +33,7 @@ EXPLAIN_EXAMPLES = """examples:
   intgrad explain photo.jpg --model model.pt
   intgrad explain photos --model model.pt --tolerance 0.05 --score logit --out explained
   intgrad explain 'photos/**/*.jpg' more/photo.png --model model.pt --target cat --baseline blur
+  intgrad explain photo.jpg --model model.pt --method expected --references training --draws 500
 """
 
 
@@ -57,26 +60,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a TorchScript archive or .pt2, from intgrad.save_model or intgrad convert",
     )
     parser.add_argument("--target", help="class index or label (default: each one's top class)")
-    exactness = parser.add_mutually_exclusive_group()
-    exactness.add_argument(
-        "--steps", type=int, default=50, help="intervals of the path (default: 50)"
-    )
-    exactness.add_argument(
-        "--tolerance", type=float, help="relative error to reach instead, 0.05 for 5 %%"
-    )
-    parser.add_argument(
-        "--baseline",
-        type=_parse_baseline,
-        default="black",
-        help=f"{', '.join(NAMES)} or a number (default: black)",
-    )
+    methods.add_options(parser)
     parser.add_argument(
         "--score", choices=OUTPUTS, default="softmax", help="what is explained (default: softmax)"
     )
-    parser.add_argument("--rule", choices=RULES, default="trapezoid")
     parser.add_argument("--batch-size", type=int, help="points at once (default: what fits)")
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: CUDA if there is one)")
-    parser.add_argument("--seed", type=int, help="for the baseline 'uniform'")
     parser.add_argument(
         "--segments",
         type=_parse_segments,
@@ -97,16 +86,6 @@ def _parse_folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("'' is no folder: '.' is the one you are in")
     return Path(text)
-
-
-def _parse_baseline(text: str) -> str | float:
-    if text in NAMES:
-        return text
-    with contextlib.suppress(ValueError):
-        value = float(text)
-        if math.isfinite(value):
-            return value
-    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor one of {', '.join(NAMES)}")
 
 
 def _parse_segments(text: str) -> str | int:
@@ -133,15 +112,19 @@ def run(options: argparse.Namespace) -> int:
         require(module, package, "explain")
     if options.segments in CUTS:
         require("skimage", "scikit-image", f"--segments {options.segments}", extra="segments")
+    choice = methods.choose(options)
     # It is told of each photograph, by its name.
     warnings.filterwarnings("ignore", ".* equal the .* baseline and get nothing", UserWarning)
-    found = find(options.images)
-    _tell_passed_over(found)
+    found = _find(options.images)
+    compared = _find(options.references or [])
     model = archives.load(options.model, options)
     _check_channels(model)
     target = _parse_target(options.target, model)
+    if compared.sources:
+        pool = {"references": References(compared, model)}
+        choice = replace(choice, options=choice.options | pool)
     sources = list(found.sources.values())
-    with Results(options.out, _request(options, target), sources) as results:
+    with Results(options.out, _request(options, choice, target), sources) as results:
         todo = [source for source in sources if not results.has(source)]
         if len(todo) < len(sources):
             say(f"{len(sources) - len(todo)} of {len(sources)} were explained before")
@@ -149,7 +132,7 @@ def run(options: argparse.Namespace) -> int:
             Telling(len(todo)) as telling,
             Writing(results, telling, model, options.model.name) as writing,
         ):
-            for outcome in Attributing(model, options, target).run(todo):
+            for outcome in Attributing(model, options, choice, target).run(todo):
                 writing.put(outcome)
     _tell_failures(writing.failures, len(todo))
     return 1 if writing.failures or found.unreadable else 0
@@ -181,23 +164,26 @@ def _parse_target(text: str | None, model: Model) -> int | None:
     return int(indices[0, 0])
 
 
-def _request(options: argparse.Namespace, target: int | None) -> dict[str, Any]:
+def _request(options: argparse.Namespace, choice: Choice, target: int | None) -> dict[str, Any]:
     """Return what makes two runs ask for the same."""
+    chosen = {
+        name: value.identify() if isinstance(value, References) else value
+        for name, value in choice.options.items()
+    }
     return {
         "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),
         "target": target,
         "score": options.score,
-        "baseline": options.baseline,
-        "rule": options.rule,
-        "steps": options.steps if options.tolerance is None else None,
-        "tolerance": options.tolerance,
-        "seed": options.seed,
+        "method": choice.name,
+        **chosen,
         "segments": options.segments,
         **archives.told(options),
     }
 
 
-def _tell_passed_over(found: Found) -> None:
+def _find(arguments: Sequence[str]) -> Found:
+    """Find the photographs that are meant, and tell what was passed over."""
+    found = find(arguments)
     for advice, paths in found.skipped.items():
         names = ", ".join(printable(path.name) for path in paths[:3])
         more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
@@ -205,6 +191,7 @@ def _tell_passed_over(found: Found) -> None:
         say(f"intgrad: {files} skipped: {names}{more} ({advice})", error=True)
     for folder, reason in found.unreadable.items():
         say(f"intgrad: the folder {printable(str(folder))} cannot be read: {reason}", error=True)
+    return found
 
 
 def _tell_failures(failures: list[Failure], tried: int) -> None:

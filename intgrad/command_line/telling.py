@@ -111,7 +111,7 @@ def _top(record: dict[str, Any]) -> str:
 
 
 def _error(record: dict[str, Any]) -> str:
-    return "unknown for this rule" if record["error"] is None else f"{record['error']:.1%}"
+    return "unknown" if record["error"] is None else f"{record['error']:.1%}"
 
 
 # ---- Printing ------------------------------------------------------------------------------------

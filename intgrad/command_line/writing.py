@@ -88,10 +88,9 @@ class Writing:
 
     def _store(self, explained: Explained) -> Record:
         info, task = explained.info, explained.task
-        arrays: dict[str, Any] = {
-            "attributions": explained.attributions,
-            "gradient": explained.gradient,
-        }
+        arrays: dict[str, Any] = {"attributions": explained.attributions}
+        if explained.gradient is not None:
+            arrays["gradient"] = explained.gradient
         if info.regions is not None:
             arrays["regions"] = info.regions.labels
         if info.pixel_error_map is not None:

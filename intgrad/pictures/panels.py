@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ SUBJECTS = (
 )
 """What is shown beside an image: titles of columns, units of scales."""
 EFFECTS = {"positive": "raises the score", "negative": "lowers the score"}
+EFFECT_UNSIGNED = {"positive": "changes the score"}
+"""Of maps that have no sign, such as squares."""
 KEY_SHADE = 160
 """Which shade of `STEPS` a key shows of a scale: one that stands out, but still looks coloured."""
 
@@ -88,24 +90,34 @@ def draw_styled(
 
 
 def draw_trusted(
-    subject: Subject, deviations: Iterable[Array], k: float, colours: tuple[Colour, Colour]
+    subject: Subject,
+    deviations: Iterable[Array],
+    k: float,
+    colours: tuple[Colour, Colour],
+    polarity: str = "both",
 ) -> Column:
-    """Draw both signs of a subject, grey where they cannot be told from 0."""
+    """Draw both signs of a subject, or the one it has, grey where they cannot be told from 0."""
     shades = diverging(*colours)
     pictures = [
         styles.trusted(shown, deviation, k, subject.limit, shades)
         for shown, deviation in zip(subject.means, deviations, strict=True)
     ]
-    bar = _to_bar(shades[np.newaxis], subject.limit, "both", subject.unit)
+    bar = _to_bar(shades[np.newaxis], subject.limit, polarity, subject.unit)
     return Column("Too uncertain to call: grey", pictures, bar)
 
 
 def draw_regions(
-    images: Iterable[Picture], regions: Sequence[Any], k: float, colours: tuple[Colour, Colour]
+    images: Iterable[Picture],
+    regions: Sequence[Any],
+    k: float,
+    colours: tuple[Colour, Colour],
+    polarity: str = "both",
+    unit: str = "score units per region",
 ) -> Column:
     """Draw what regions made of the score, those hatched that cannot be told from 0.
 
-    `regions` have `labels` (H, W), `attributions` and `deviations` (R,).
+    `regions` have `labels` (H, W), `attributions` and `deviations` (R,), of both signs or the one
+    that they have.
     """
     limit = max(float(np.abs(each.attributions).max()) for each in regions) or 1.0
     shades = diverging(*colours)
@@ -123,23 +135,30 @@ def draw_regions(
     ramp = np.linspace(-limit, limit, 2 * STEPS + 1)[np.newaxis]
     grey = np.full((*ramp.shape, 3), 128, np.uint8)
     bar = styles.blended(grey, styles.OPAQUE * ramp, limit, shades)
-    return Column("Regions", pictures, _to_bar(bar, limit, "both", "score units per region"))
+    return Column("Regions", pictures, _to_bar(bar, limit, polarity, unit))
 
 
 def explain_colours(
-    style: str, polarity: str, colours: tuple[Colour, Colour], k: float | None
+    style: str,
+    polarity: str,
+    colours: tuple[Colour, Colour],
+    k: float | None,
+    effects: Mapping[str, str] = EFFECTS,
 ) -> list[Key]:
-    """Return what the colours of a figure mean; `k` is that of its error panel, if it has one."""
+    """Return what the colours of a figure mean; `k` is that of its error panel, if it has one.
+
+    `effects` are of both signs, or of the one that the maps have.
+    """
     keys = []
     if style == "masked":
-        keys.append(Key(None, f"bright: {EFFECTS.get(polarity, 'changes the score')}"))
+        keys.append(Key(None, f"bright: {effects.get(polarity, 'changes the score')}"))
     if style != "masked" or k is not None:
         shown = dict(
             zip(EFFECTS, colours if style == "overlay" else _in_scale(colours), strict=True)
         )
         keys += [
             Key(shown[sign], effect)
-            for sign, effect in EFFECTS.items()
+            for sign, effect in effects.items()
             if k is not None or polarity in (sign, "both")
         ]
     if k is not None:

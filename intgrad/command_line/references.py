@@ -1,0 +1,90 @@
+"""Photographs that others are compared with, read when they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import overload
+
+from ..images.arrays import Float32Array
+from ..models.model import Model
+from .finding import Found
+from .telling import describe
+
+KEPT_BYTES = 2**28
+"""What is kept of them in memory; those beyond it are read each time."""
+
+
+class UnreadableReferenceError(OSError):
+    """A reference that cannot be read: no fault of the photograph that it was needed for."""
+
+
+class References(Sequence[Float32Array]):
+    """Photographs as the model's pictures, (H, W, C) pixels.
+
+    Parameters
+    ----------
+    found : Found
+        Their files.
+    model : Model
+
+    Raises
+    ------
+    OSError
+        If a folder of them cannot be listed: what is in it would be missing from every answer.
+    """
+
+    def __init__(self, found: Found, model: Model) -> None:
+        for folder, reason in found.unreadable.items():
+            raise OSError(f"--references {str(folder)!r}: {reason}")
+        self._sources = list(found.sources.values())
+        self._model = model
+        self._kept: dict[int, Float32Array] = {}
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._sources)
+
+    @overload
+    def __getitem__(self, number: int) -> Float32Array: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Float32Array]: ...
+
+    def __getitem__(self, number: int | slice) -> Float32Array | Sequence[Float32Array]:
+        """Return one of them, or several.
+
+        Raises
+        ------
+        UnreadableReferenceError
+            If it cannot be read.
+        """
+        if isinstance(number, slice):
+            return [self[k] for k in range(len(self))[number]]
+        pixels = self._kept.get(number)
+        if pixels is None:
+            pixels = self._read(number)
+            if (len(self._kept) + 1) * pixels.nbytes <= KEPT_BYTES:
+                self._kept[number] = pixels
+        return pixels
+
+    def identify(self) -> str:
+        """Say which photographs these are: how many, and a digest of their names and sizes.
+
+        Raises
+        ------
+        OSError
+            If one is not there.
+        """
+        digest = hashlib.sha256()
+        for source in self._sources:
+            size = os.stat(source.path).st_size
+            digest.update(os.fsencode(f"{source.name}\0{size}\0"))
+        return f"{len(self)} photographs, {digest.hexdigest()[:16]}"
+
+    def _read(self, number: int) -> Float32Array:
+        try:
+            return self._model.load_image(self._sources[number].path)
+        except (OSError, ValueError) as error:
+            raise UnreadableReferenceError(f"--references: {describe(error)}") from error
