@@ -212,7 +212,7 @@ def compute(
         result["baseline_scores"] = starts
     result["unattributable"] = (
         find_unattributable(batch, baselines, remarks, first_image)
-        if plan.has_baseline
+        if plan.is_straight
         else np.zeros(len(batch))
     )
     unknown = doubt(result, batch, baselines.pixels, plan.output, remarks, first_image)

@@ -20,6 +20,7 @@ from .doubts import NOTABLE
 from .paths import Path
 from .plan import Plan, Rule, has_error_bars
 from .regions import Regions, Segments
+from .sampling import Kind
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,8 +76,14 @@ class AttributionInfo:
         What computed it.
     path : {"straight", "blur", "guided"} or None
         What it was integrated along; None where it is a gradient, of no path.
+    sigma : float or None
+        Of the blur that `path="blur"` begins with, in pixels.
     draws : int or None
         Paths that were drawn at random, where they were.
+    kind : {"mean", "square", "variance"} or None
+        What `smoothgrad` made of its draws.
+    noise : float or None
+        Standard deviation of its noise, as a share of the image's range.
     rule, tolerance, output, baseline, precision, device
         As asked for.
     backend : {"libtorch", "autograd", "callable"}
@@ -107,7 +114,10 @@ class AttributionInfo:
     evaluations: int
     method: str
     path: Path | None
+    sigma: float | None
     draws: int | None
+    kind: Kind | None
+    noise: float | None
     alphas: npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], ...] | None
     rule: Rule | None
     steps: int | None
@@ -282,6 +292,9 @@ def make_infos(
     common = {
         "method": "integrated_gradients" if sampling is None else sampling.method,
         "path": plan.curve.path if sampling is None or sampling.has_path else None,
+        "sigma": plan.curve.sigma if plan.curve.path == "blur" else None,
+        "kind": None if sampling is None else sampling.kind,
+        "noise": None if sampling is None else sampling.noise,
         "rule": plan.rule if plan.has_baseline else None,
         "tolerance": plan.tolerance,
         "output": plan.output,

@@ -123,6 +123,11 @@ class Plan:
         """Say whether all paths begin with the same pictures, and have nodes of their own."""
         return self.sampling is None or self.sampling.has_baseline
 
+    @property
+    def is_straight(self) -> bool:
+        """Say whether what equals the baseline stays as it is all the way, and gets nothing."""
+        return self.has_baseline and self.curve.path != "blur"
+
     def make_baselines(
         self, baseline: Any, images: Float32Array, seed: int | None, remarks: Remarks, *, each: bool
     ) -> Baselines:

@@ -57,6 +57,8 @@ class Sampling(Protocol):
     method: str
     seed: int
     draws: int
+    kind: Kind | None
+    noise: float | None
     has_path: bool
     has_baseline: bool
 
@@ -91,14 +93,14 @@ class Noise:
 
     def __init__(self, draws: Any, noise: Any, kind: Any, of: Any, seed: int | None) -> None:
         self.draws = _check_draws(draws)
-        self.noise = check_number(noise, "noise", MAX_NOISE)
+        self.noise: float | None = check_number(noise, "noise", MAX_NOISE)
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if of not in get_args(Of):
             raise ValueError(f"of must be one of {', '.join(get_args(Of))}, got {of!r}")
         if kind == "variance" and self.draws < 4:
             raise ValueError(f"draws must be at least 4 for kind='variance', got {draws}")
-        self.kind: Kind = kind
+        self.kind: Kind | None = kind
         self.has_path = self.has_baseline = of == "integrated_gradients"
         self.seed = secrets.randbits(32) if seed is None else seed
 
@@ -109,7 +111,7 @@ class Noise:
         if plan.tolerance is not None:
             count = max(plan.max_evaluations // len(alphas), 2)
         nodes = (alphas, weights, half if self.kind == "mean" else None)
-        return Draws(count, nodes, kind=self.kind)
+        return Draws(count, nodes, kind=self.kind or "mean")
 
     def make_baselines(
         self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
@@ -130,7 +132,7 @@ class Noise:
         """Return the image with noise, whose standard deviation is a part of its range."""
         rng = np.random.default_rng([self.seed, number])
         picture = rng.standard_normal(image.shape, dtype=np.float32)
-        picture *= self.noise * float(np.ptp(image))
+        picture *= (self.noise or 0.0) * float(np.ptp(image))
         picture += image
         return picture
 
@@ -145,6 +147,8 @@ class References:
     """Paths from references: Expected Gradients (Erion et al. 2021, arXiv 1906.10670)."""
 
     method = "expected_gradients"
+    kind: Kind | None = None
+    noise: float | None = None
     has_path = True
     has_baseline = False
 
@@ -156,6 +160,8 @@ class References:
         self.independent = bool(independent)
         self.seed = secrets.randbits(32) if seed is None else seed
         self._order = np.arange(0)  # the reference of each drawn picture
+        self._shape: tuple[int, ...] = ()  # that they were found to have
+        self._scores: npt.NDArray[np.float64] | None = None  # their mean, of every class
 
     def design(self, plan: Plan) -> Draws:
         """Say which paths there are.
@@ -190,7 +196,7 @@ class References:
     ) -> Baselines:
         """Check the references that are used; return a placeholder, as they are read when drawn."""
         shape = images.shape[1:]
-        for number in np.unique(self._order):
+        for number in np.unique(self._order) if shape != self._shape else ():
             picture = to_real_array(self.references[number], f"references[{number}]")
             if picture.shape != shape:
                 raise ValueError(
@@ -201,6 +207,7 @@ class References:
                 raise ValueError(
                     f"references must be finite; references[{number}] holds NaN or inf"
                 )
+        self._shape = shape
         name = f"{len(self.references)} references"
         return Baselines(np.zeros((1, 1, *shape), np.float32), name, True, self.seed)
 
@@ -215,14 +222,15 @@ class References:
         self, model: Model, result: dict[str, Any], targets: Targets, output: Output
     ) -> Any:
         """Return the mean score of the references that were drawn, of each as often as it was."""
-        numbers, counts = np.unique(self._order, return_counts=True)
-        parts = []
-        for first in range(0, len(numbers), SCORED):
-            pictures = np.stack([self._read(k) for k in numbers[first : first + SCORED]])
-            scores = model._compute_scores(pictures, output).astype(np.float64)
-            parts.append(counts[first : first + SCORED] @ scores)
-        total = np.sum(parts, axis=0)
-        return (total / counts.sum())[targets]
+        if self._scores is None:
+            numbers, counts = np.unique(self._order, return_counts=True)
+            parts = []
+            for first in range(0, len(numbers), SCORED):
+                pictures = np.stack([self._read(k) for k in numbers[first : first + SCORED]])
+                scores = model._compute_scores(pictures, output).astype(np.float64)
+                parts.append(counts[first : first + SCORED] @ scores)
+            self._scores = np.sum(parts, axis=0) / counts.sum()
+        return self._scores[targets]
 
 
 def _even(count: int) -> Nodes:

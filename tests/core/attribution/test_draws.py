@@ -102,6 +102,7 @@ def test_smoothgrad_is_that_of_numpy(kind, draws):
     )
     assert (info.draws, info.evaluations) == (draws, draws)
     assert (info.path, info.rule, info.steps, info.alphas) == (None,) * 4
+    assert (info.kind, info.noise, info.sigma) == (kind, 0.15, None)
     assert np.isnan([info.delta, info.baseline_score, info.quadrature_error]).all()
     assert info.score == pytest.approx(float(function(image[None], [1])[0][0, 1]), rel=1e-6)
 

@@ -134,7 +134,16 @@ def test_blur_path_goes_from_the_blurred_image_to_the_image():
     assert abs(info.delta) < 1e-3 * abs(ends[1, 1] - ends[0, 1])
     assert info.path == "blur"
     assert info.baseline == "blur of 3 pixels"
+    assert info.sigma == 3.0
     assert "the image with a blur of 3 pixels" in info.summary()
+
+
+def test_what_equals_the_blurred_image_may_get_something():
+    """On the way it is another colour: a grey frame around a picture."""
+    image = np.full((15, 15, 3), 128, np.float32)
+    image[5:10, 5:10] = pixels((5, 5, 3))
+    _, info = explain(Wave(image.shape), image, path="blur", sigma=1.0)
+    assert info.unattributable == 0
 
 
 def test_blur_of_a_grey_image_is_nothing():
