@@ -280,16 +280,17 @@ static ig_status end_round(const ig_work *w, ig_job *job, ig_error *error)
 
 /* ---- Settling ------------------------------------------------------------------------------ */
 
+/* Draws from one baseline all score it, and each path's baseline is scored once. */
 static void take_scores(const ig_work *w, const ig_job *job, double alpha, const double *values)
 {
     const size_t first = job->image * w->request->target_count;
+    double *starts = w->result->baseline_scores + first, *ends = w->result->scores + first;
     for (size_t t = 0; t < w->request->target_count; t++) {
-        if (alpha == 0.0 && w->scores_at_start && !w->request->draws)
-            w->result->baseline_scores[first + t] += values[t] / (double)w->path_count;
-        if (alpha == 0.0 && w->scores_at_start && w->request->draws)
-            w->result->baseline_scores[first + t] = values[t];
+        if (alpha == 0.0 && w->scores_at_start)
+            starts[t] = w->request->draws ? values[t]
+                                          : starts[t] + values[t] / (double)w->path_count;
         if (alpha == 1.0 && w->scores_at_end)
-            w->result->scores[first + t] = values[t];
+            ends[t] = values[t];
     }
 }
 

@@ -222,15 +222,16 @@ class References:
         self, model: Model, result: dict[str, Any], targets: Targets, output: Output
     ) -> Any:
         """Return the mean score of the references that were drawn, of each as often as it was."""
-        if self._scores is None:
+        mean = self._scores
+        if mean is None:
             numbers, counts = np.unique(self._order, return_counts=True)
             parts = []
             for first in range(0, len(numbers), SCORED):
                 pictures = np.stack([self._read(k) for k in numbers[first : first + SCORED]])
                 scores = model._compute_scores(pictures, output).astype(np.float64)
                 parts.append(counts[first : first + SCORED] @ scores)
-            self._scores = np.sum(parts, axis=0) / counts.sum()
-        return self._scores[targets]
+            self._scores = mean = np.sum(parts, axis=0) / counts.sum()
+        return mean[targets]
 
 
 def _even(count: int) -> Nodes:

@@ -196,6 +196,7 @@ def pair(monkeypatch):
     The first blurs as if all beyond the image were black. The second calls np.quantile by an
     argument that NumPy 2.4 no longer has.
     """
+    pytest.importorskip("saliency.core", reason="the authors' code is saliency")
     from saliency.core import blur_ig, guided_ig
 
     def blur(image, sigma):
