@@ -287,8 +287,8 @@ static void take_scores(const ig_work *w, const ig_job *job, double alpha, const
     double *starts = w->result->baseline_scores + first, *ends = w->result->scores + first;
     for (size_t t = 0; t < w->request->target_count; t++) {
         if (alpha == 0.0 && w->scores_at_start)
-            starts[t] = w->request->draws ? values[t]
-                                          : starts[t] + values[t] / (double)w->path_count;
+            starts[t] =
+                w->request->draws ? values[t] : starts[t] + values[t] / (double)w->path_count;
         if (alpha == 1.0 && w->scores_at_end)
             ends[t] = values[t];
     }
