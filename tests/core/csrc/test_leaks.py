@@ -52,8 +52,24 @@ def refine():
     FUNCTION.batches.clear()
 
 
+def curve():
+    common = {"output": "logit", "steps": 3, "return_info": True}
+    intgrad.integrated_gradients(MODEL, IMAGE, 1, path="blur", sigma=1.0, error_map=True, **common)
+    intgrad.integrated_gradients(MODEL, IMAGE, [[0, 1]], path="guided", **common)
+    FUNCTION.batches.clear()
+
+
+def sample():
+    common = {"output": "logit", "seed": 1, "return_info": True, "segments": 2}
+    intgrad.smoothgrad(MODEL, IMAGE, 1, draws=6, kind="variance", **common)
+    intgrad.expected_gradients(MODEL, IMAGE, 1, draws=6, references=[IMAGE, IMAGE[::-1]], **common)
+    with pytest.raises(ValueError, match="references must be finite"):
+        intgrad.expected_gradients(MODEL, IMAGE, references=[IMAGE * np.nan], **common)
+    FUNCTION.batches.clear()
+
+
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("call", [explain, fail, draw, rank, refine])
+@pytest.mark.parametrize("call", [explain, fail, draw, rank, refine, curve, sample])
 def test_ten_thousand_calls(call):
     def work(count):
         for _ in range(count):
@@ -67,6 +83,28 @@ def test_ten_thousand_calls(call):
     assert after[0] - before[0] < 2**20
     assert after[1] == before[1]
     assert abs(after[2] - before[2]) < 50
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize("method", ["smoothgrad", "expected_gradients"])
+def test_memory_is_the_same_for_any_number_of_draws(method):
+    """Keeping a picture of each would take half a gigabyte."""
+    image = pixels((96, 96, 3))
+    most = 0
+
+    def watch(batch, targets):
+        nonlocal most
+        most = max(most, resident_bytes())
+        return np.zeros((len(batch), 2)), batch
+
+    model = intgrad.load_model(watch, output="logit")
+    options = {"references": [image, image[::-1]]} if method == "expected_gradients" else {}
+    peaks = []
+    for draws in (50, 50, 5000):  # the first time what is imported and cached comes in
+        most = 0
+        getattr(intgrad, method)(model, image, 1, draws=draws, output="logit", **options)
+        peaks.append(most)
+    assert abs(peaks[2] - peaks[1]) < 20 * 2**20
 
 
 class Explainer:
