@@ -70,6 +70,7 @@ def integrate(
         int, int, int, Callable[[int, int], _Float32], _Float64 | None, str, float, bool, int
     ]
     | None = None,
+    per_image: int = 1,
 ) -> dict[str, Any]: ...
 
 # The transforms of GradVisualizer, from csrc/binding/visual.c.

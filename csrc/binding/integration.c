@@ -414,7 +414,8 @@ PyDoc_STRVAR(
     "integrate(model, images, baselines, targets, alphas, weights, half_weights, output,\n"
     "          batch_size, sample=False, error_map=False, gradient=False, tolerance=0,\n"
     "          max_evaluations=0, most_retained=0, first_image=0, progress=None, labels=None,\n"
-    "          region_counts=None, by_region=False, curve=None, draws=None)\n--\n\n"
+    "          region_counts=None, by_region=False, curve=None, draws=None,\n"
+    "          per_image=1)\n--\n\n"
     "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
     "targets (N, T), on the given nodes, or to a tolerance other than 0. Returns a dict:\n"
     "attributions, gradients and error_map (N, T, H, W, C) and pixel_error_map (N, T, H, W)\n"
@@ -427,7 +428,8 @@ PyDoc_STRVAR(
     "curve is (kind, left, steps, sigma, fraction, max_distance) with a kind of straight, blur,\n"
     "guided or stay; draws are (count, per_stratum, per_picture, draw, starts, statistic,\n"
     "tolerance, by_region, max_evaluations), where draw(image, number) returns a picture: see\n"
-    "backend.h and integrate.h. evaluations (N) are theirs.");
+    "backend.h and integrate.h. evaluations (N) are theirs.\n"
+    "Messages count per_image images as one.");
 
 static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keywords)
 {
@@ -435,24 +437,25 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
         "model",         "images",          "baselines",     "targets",     "alphas",    "weights",
         "half_weights",  "output",          "batch_size",    "sample",      "error_map", "gradient",
         "tolerance",     "max_evaluations", "most_retained", "first_image", "progress",  "labels",
-        "region_counts", "by_region",       "curve",         "draws",       NULL};
+        "region_counts", "by_region",       "curve",         "draws",       "per_image", NULL};
     PyObject *model, *images, *baselines, *targets, *alphas, *weights, *half;
     PyObject *progress = Py_None, *labels = Py_None, *region_counts = Py_None;
     PyObject *curve = Py_None, *draws = Py_None;
     const char *output_name;
-    Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0;
+    Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0, per_image = 1;
     int sample = 0;
     ig_output output;
     PyObject *answer = NULL;
     integration a = {0};
     wishes wanted = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOOOOsn|pppdnnnOOOpOO", names, &model,
-                                     &images, &baselines, &targets, &alphas, &weights, &half,
-                                     &output_name, &batch_size, &sample, &wanted.error_map,
-                                     &wanted.gradient, &wanted.adaptive.tolerance, &max_evaluations,
-                                     &most_retained, &first_image, &progress, &labels,
-                                     &region_counts, &wanted.adaptive.by_region, &curve, &draws) ||
-        !ig_to_output(output_name, &output) || !ig_check_positive(batch_size, "batch_size"))
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "OOOOOOOsn|pppdnnnOOOpOOn", names, &model, &images, &baselines,
+            &targets, &alphas, &weights, &half, &output_name, &batch_size, &sample,
+            &wanted.error_map, &wanted.gradient, &wanted.adaptive.tolerance, &max_evaluations,
+            &most_retained, &first_image, &progress, &labels, &region_counts,
+            &wanted.adaptive.by_region, &curve, &draws, &per_image) ||
+        !ig_check_positive(per_image, "per_image") || !ig_to_output(output_name, &output) ||
+        !ig_check_positive(batch_size, "batch_size"))
         return NULL;
     wanted.adaptive.max_evaluations = (size_t)max_evaluations;
     wanted.adaptive.most_retained = (size_t)most_retained;
@@ -472,6 +475,7 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
     wanted.picture_size = ig_shape_size(ig_shape_of(a.images));
     ig_request request = to_request(&a, output, sample, batch_size, &wanted);
     request.first_image = (size_t)first_image;
+    request.per_image = (size_t)per_image;
     ig_result result = to_result(&a);
     ig_error error;
     ig_status status;

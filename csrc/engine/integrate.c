@@ -132,7 +132,7 @@ static void locate(const schedule *s, size_t point, ig_error *error)
     const ig_origin *from = &s->origins[point];
     const ig_error cause = *error;
     ig_fail(error, cause.code, "image %zu, %s %zu, alpha %.6g: %.900s",
-            s->request->first_image + from->job->image, s->request->draws ? "draw" : "baseline",
+            ig_image_number(s->request, from->job->image), s->request->draws ? "draw" : "baseline",
             from->path, s->points[point].alpha, cause.message);
 }
 

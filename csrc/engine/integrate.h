@@ -60,6 +60,7 @@ typedef struct {
     ig_curve curve;
     size_t image_count;         /* N */
     size_t first_image;         /* what messages call the first of them */
+    size_t per_image;           /* how many of them messages count as one */
     size_t baseline_count;      /* M, of each image */
     size_t target_count;        /* T, of each image */
     const float *images;        /* (N, H, W, C) */
@@ -98,6 +99,12 @@ typedef struct {
     int64_t *evaluations; /* (N), gradients of draws; or NULL */
     size_t batch_size;    /* what memory allowed in the end */
 } ig_result;
+
+/* What messages call an image. */
+static inline size_t ig_image_number(const ig_request *request, size_t image)
+{
+    return request->first_image + image / request->per_image;
+}
 
 ig_status ig_integrate(const ig_backend *backend, ig_model *model, const ig_request *request,
                        ig_between between, void *context, ig_result *result, ig_error *error);

@@ -362,5 +362,5 @@ ig_status ig_totals_finish(const ig_work *w, const ig_totals *totals, size_t ima
         return IG_OK;
     return ig_fail(error, IG_MODEL_FAILED,
                    "image %zu: its attributions are beyond what float32 holds",
-                   w->request->first_image + image);
+                   ig_image_number(w->request, image));
 }

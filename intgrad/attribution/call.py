@@ -252,6 +252,7 @@ def _run(
     options = plan.core_options(pixels.shape[1], point_bytes)
     options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
     options["sample"] = baselines.is_sample
+    options["per_image"] = targets if alone else 1
     result = integrate(model, batch, pixels, indices, segments, plan, options, update, first_image)
     if alone:
         for name, values in result.items():

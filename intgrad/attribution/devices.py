@@ -44,7 +44,7 @@ def integrate(
             images[share],
             baselines if len(baselines) == 1 else baselines[share],
             targets[share],
-            first_image=first_image + share.start,
+            first_image=first_image + share.start // options["per_image"],
             progress=progress,
             **options,
             **plan.core_draws(images[share]),

@@ -184,6 +184,7 @@ problem *problem_create(problem_size size)
         .output = IG_LOGIT,
         .curve = size.curve,
         .image_count = size.images,
+        .per_image = 1,
         .baseline_count = size.baselines,
         .target_count = size.targets,
         .baselines_are_shared = size.baselines_are_shared,

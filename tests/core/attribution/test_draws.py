@@ -641,3 +641,26 @@ def test_any_design(count, draws, seed, independent):
     if draws >= 2 * count and not independent:  # a linear function knows no alpha
         assert info.error < 1e-6
         assert abs(info.delta) < 1e-5 * np.abs(maps).sum()
+
+
+@pytest.mark.parametrize(("kind", "magnitude"), [("mean", False), ("square", True)])
+def test_smoothgrad_is_pairs_on_the_same_noise(kind, magnitude, monkeypatch):
+    saliency = pytest.importorskip("saliency.core", reason="the authors' code is saliency")
+    function, image, draws = Wave(SHAPE), pixels(SHAPE), 12
+    numbers = itertools.count()
+
+    def noise(mean, deviation, shape):
+        rng = np.random.default_rng([3, next(numbers)])
+        return mean + deviation * rng.standard_normal(shape, dtype=np.float32)
+
+    def call(batch, call_model_args=None, expected_keys=None):
+        _, gradients = function(np.float32(batch), [1] * len(batch))
+        return {"INPUT_OUTPUT_GRADIENTS": np.float32(gradients)}
+
+    monkeypatch.setattr(np.random, "normal", noise)
+    expected = saliency.GradientSaliency().GetSmoothedMask(
+        np.float64(image), call, nsamples=draws, stdev_spread=0.2, magnitude=magnitude
+    )
+    found, _ = smooth(function, image, draws=draws, noise=0.2, kind=kind, seed=3)
+    # Its pictures are double until they are the model's.
+    assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)

@@ -326,6 +326,19 @@ def test_guided_batches_fill_across_images_baselines_and_targets(batch_size):
             np.testing.assert_array_equal(info.regions.attributions, expected.regions.attributions)
 
 
+def test_a_guided_path_that_fails_is_that_of_its_image():
+    """Each of an image's targets has a path of its own, and messages count images."""
+    images = pixels((3, *SHAPE), 5)
+
+    def function(batch, targets):
+        scores, gradients = Wave(SHAPE)(batch, targets)
+        at_end = (batch == images[2]).all(axis=(1, 2, 3))
+        return scores, np.where(at_end[:, None, None, None], np.nan, gradients)
+
+    with pytest.raises(intgrad.ModelError, match="^image 2, baseline 0, alpha 1: the model's grad"):
+        explain(function, images, [[0, 1]] * 3, path="guided", steps=5)
+
+
 # ---- What means nothing --------------------------------------------------------------------------
 
 
