@@ -71,16 +71,18 @@ def compare(maps, info, true):
     error = harness.relative_error(maps, true)
     regions, sums = info.regions, pool(true, info.regions)
     region_error = harness.relative_error(regions.attributions, sums)
-    return {
+    row = {
         "gradients": info.evaluations,
         "true": error,
         "estimated": info.error,
         "ratio": info.error / error,
         **coverage(maps, true, info.error_map),
         "region_true": region_error,
-        "region_ratio": regions.error / region_error,
-        **coverage(regions.attributions, sums, regions.deviations, "region_"),
     }
+    if np.isnan(regions.error):  # of guided paths
+        return row
+    row["region_ratio"] = regions.error / region_error
+    return row | coverage(regions.attributions, sums, regions.deviations, "region_")
 
 
 def measure_blur(model, image, target):

@@ -89,7 +89,7 @@ static int check_draws(const integration *a, const wishes *wanted)
     const ig_draws *draws = &wanted->draws;
     const size_t count = draws->count, stratum = draws->is_stratified ? draws->per_stratum : 1;
     const size_t nodes = (size_t)PyArray_DIM(a->alphas, 0);
-    if (count < 1 || draws->per_picture < 1 || stratum < 1 || count % stratum ||
+    if (count < 1 || stratum < 1 || count % stratum ||
         (a->starts && (size_t)PyArray_DIM(a->starts, 0) != draws->rounds * count) ||
         (draws->is_stratified && (stratum < 2 || !a->starts)) ||
         (draws->statistic != IG_MEAN && (draws->is_stratified || a->half_weights)) ||
@@ -379,13 +379,13 @@ static int to_draws(PyObject *object, integration *a, wishes *wanted)
     ig_draws *draws = &wanted->draws;
     const char *statistic;
     PyObject *starts;
-    Py_ssize_t count, per_stratum, per_picture, max_evaluations;
+    Py_ssize_t count, per_stratum, max_evaluations;
     if (object == Py_None)
         return 1;
     if (!PyArg_ParseTuple(object,
-                          "nnnOOsdpn;draws must be (count, per_stratum, per_picture, draw, "
+                          "nnOOsdpn;draws must be (count, per_stratum, draw, "
                           "starts, statistic, tolerance, by_region, max_evaluations)",
-                          &count, &per_stratum, &per_picture, &wanted->draw, &starts, &statistic,
+                          &count, &per_stratum, &wanted->draw, &starts, &statistic,
                           &draws->tolerance, &draws->by_region, &max_evaluations) ||
         !ig_check_positive(count, "draws") ||
         (starts != Py_None && !(a->starts = ig_to_array(starts, NPY_DOUBLE, 1))))
@@ -394,7 +394,6 @@ static int to_draws(PyObject *object, integration *a, wishes *wanted)
     draws->count = (size_t)count;
     draws->is_stratified = per_stratum > 0;
     draws->per_stratum = (size_t)per_stratum;
-    draws->per_picture = (size_t)per_picture;
     draws->max_evaluations = (size_t)max_evaluations;
     draws->draw = draw_picture;
     draws->context = wanted;
@@ -426,7 +425,7 @@ PyDoc_STRVAR(
     "each image (T, regions) one after the other; by_region makes the tolerance theirs. What was\n"
     "not asked for is None.\n\n"
     "curve is (kind, left, steps, sigma, fraction, max_distance) with a kind of straight, blur,\n"
-    "guided or stay; draws are (count, per_stratum, per_picture, draw, starts, statistic,\n"
+    "guided or stay; draws are (count, per_stratum, draw, starts, statistic,\n"
     "tolerance, by_region, max_evaluations), where draw(image, number) returns a picture: see\n"
     "backend.h and integrate.h. evaluations (N) are theirs.\n"
     "Messages count per_image images as one.");

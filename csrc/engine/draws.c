@@ -82,6 +82,11 @@ void ig_draw_totals_variance(const ig_work *w, const ig_draw_totals *drawn, size
         ret_variance[i] = spread[i] / (double)(drawn->count - 1);
 }
 
+double ig_draw_totals_share(const ig_draw_totals *drawn, size_t groups)
+{
+    return (double)((drawn->group_size - 1) * groups) / (double)(drawn->count - 1);
+}
+
 /* ---- Rounds -------------------------------------------------------------------------------- */
 
 static size_t smaller(size_t a, size_t b)

@@ -27,6 +27,10 @@ int ig_draw_totals_take(const ig_work *work, ig_draw_totals *drawn, double *sum)
 void ig_draw_totals_variance(const ig_work *work, const ig_draw_totals *drawn, size_t target,
                              double *ret_variance);
 
+/* The squared error of the variance of all paths over that of the mean of their groups' variances,
+ * where draws are normal: it falls with the degrees of freedom, which groups have fewer of. */
+double ig_draw_totals_share(const ig_draw_totals *drawn, size_t groups);
+
 /* What an image draws together. */
 typedef struct {
     size_t index;      /* 0, 1, ... */

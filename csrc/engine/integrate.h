@@ -42,8 +42,8 @@ typedef struct {
     size_t count;         /* D, paths of an image and a round, at most */
     int is_stratified;    /* else they are one stratum */
     size_t per_stratum;   /* where there are several; at least 2, and D a multiple of it */
-    size_t per_picture;   /* adjacent paths with the same drawn picture */
-    ig_draw_picture draw; /* where paths end, or begin if `starts` are not NULL */
+    ig_draw_picture draw; /* where paths end, or begin if `starts` are not NULL: one picture for a
+                             path, or for each stratum */
     void *context;
     const double *starts; /* (rounds, D) in [0, 1): the nodes of a path are (k + start) / count, of
                              equal weight, and not the request's */

@@ -96,7 +96,8 @@ static ig_status draw_picture(const ig_work *w, ig_job *job, size_t k, ig_error 
     job->pictures[k] = malloc(w->size * sizeof **job->pictures);
     if (!job->pictures[k])
         return no_memory(error);
-    return draws->draw(draws->context, job->image, k / draws->per_picture, job->pictures[k], error);
+    const size_t number = draws->is_stratified ? k / draws->per_stratum : k;
+    return draws->draw(draws->context, job->image, number, job->pictures[k], error);
 }
 
 static ig_status open_next_path(const ig_work *w, ig_job *job, ig_error *error)

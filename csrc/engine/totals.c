@@ -211,7 +211,8 @@ static double spread_scale(const ig_work *w, const ig_totals *totals)
 {
     const ig_draws *draws = w->request->draws;
     const double k = (double)(draws && draws->is_stratified ? draws->per_stratum : totals->count);
-    return k > 1.0 ? k / (k - 1.0) : 0.0;
+    const double scale = k > 1.0 ? k / (k - 1.0) : 0.0;
+    return totals->drawn ? scale * ig_draw_totals_share(totals->drawn, totals->count) : scale;
 }
 
 static ig_path_summary summarise(const ig_work *w, const ig_totals *totals, ig_path_totals pool,
@@ -269,7 +270,7 @@ static void finish_regions(const ig_work *w, const ig_totals *totals, size_t ima
         return;
     const double square = w->has_estimate ? estimate(totals, summary, measured) : 0.0;
     *error =
-        ig_relative(sqrt(w->has_estimate ? square : summary.spread_square), sqrt(summary.square));
+        ig_relative(sqrt(w->request->draws ? summary.spread_square : square), sqrt(summary.square));
     find_deviations(w, totals, pool, square, summary.variance, count,
                     w->result->region_deviations + first);
 }

@@ -208,14 +208,15 @@ def compute(
     """
     result = _run(model, batch, baselines, indices, segments, plan, update, first_image)
     if plan.sampling is not None:
-        starts = plan.sampling.score_baselines(model, result, indices, plan.output)
-        result["baseline_scores"] = starts
+        scores = plan.sampling.score_baselines(model, result, indices, plan)
+        result["baseline_scores"] = scores
     result["unattributable"] = (
         find_unattributable(batch, baselines, remarks, first_image)
         if plan.is_straight
         else np.zeros(len(batch))
     )
-    unknown = doubt(result, batch, baselines.pixels, plan.output, remarks, first_image)
+    starts = baselines.pixels if plan.has_baseline else None
+    unknown = doubt(result, batch, starts, plan.output, remarks, first_image, adds_up=plan.adds_up)
     if plan.tolerance is not None:
         drawn = result["evaluations"]
         evaluations = result["node_counts"].sum(axis=1) if drawn is None else drawn

@@ -23,6 +23,8 @@ CERTAIN = 1e-6
 NOTABLE = 0.05
 """A share of an image's pixels that is told where it equals the baseline."""
 
+GONE = "what came out for {where} is 0 everywhere: the score does not move with any of the draws"
+
 Cells = npt.NDArray[np.bool_]
 """(N, T): which targets of which images."""
 
@@ -46,14 +48,17 @@ IDLE = (
 def doubt(
     result: dict[str, Any],
     images: Float32Array,
-    baselines: Float32Array,
+    baselines: Float32Array | None,
     output: str,
     remarks: Remarks,
     first_image: int,
+    *,
+    adds_up: bool,
 ) -> Cells:
     """Remark on attributions that explain nothing, and make their errors NaN.
 
-    An error of inf stays as it is, and so does the 0 of an image that is its own baseline.
+    An error of inf stays as it is, and so does the 0 of an image that is its own baseline. Those
+    that do not add up to the score's change explain nothing where all of them are 0.
 
     Returns
     -------
@@ -65,9 +70,17 @@ def doubt(
     probabilities = _probabilities(np.stack([starts, scores]), output)
     change, rounding = abs(scores - starts), ROUNDING * np.maximum(abs(scores), abs(starts))
     size = np.array([[_magnitude(a) for a in row] for row in result["attributions"]])
+    if not adds_up:
+        gone: Cells = size == 0
+        if gone.any():
+            remarks.make("gone", GONE.format(where=_name(gone, first_image)))
+        _forget(result, gone)
+        return gone
     lost = (change > rounding) & (size <= MISSED * change)
     idle = (change <= rounding) & (size <= rounding) & ~np.isinf(result["quadrature_error"])
-    alike = _are_alike(images, baselines)[:, np.newaxis] if idle.any() else np.False_
+    alike: npt.NDArray[np.bool_] = np.zeros((len(images), 1), np.bool_)
+    if baselines is not None and idle.any():
+        alike = _are_alike(images, baselines)[:, np.newaxis]
     stuck = (probabilities.min(axis=0) >= 1 - CERTAIN) & ~lost
     stuck |= (probabilities.max(axis=0) <= CERTAIN) & idle
     stuck &= ~alike
@@ -89,11 +102,16 @@ def doubt(
             )
             remarks.make(kind, filled)
     unknown: Cells = lost | (idle & ~alike)
+    _forget(result, unknown)
+    return unknown
+
+
+def _forget(result: dict[str, Any], unknown: Cells) -> None:
+    """Make errors NaN, where they are not inf."""
     for name in ("quadrature_error", "baseline_error", "region_error"):
         errors = result[name]
         if errors is not None:
             errors[unknown & ~np.isinf(errors)] = math.nan
-    return unknown
 
 
 def find_unattributable(

@@ -22,6 +22,12 @@ from .plan import Plan, Rule, has_error_bars
 from .regions import Regions, Segments
 from .sampling import Kind
 
+UNKNOWN_REGIONS = (
+    "off by more than the pixels, nobody knows by how much: along a guided path errors of"
+    " neighbours pile up"
+)
+"""Measured: estimates of them were 0.4 to 0.8 of the truth (benchmarks/methods.py)."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttributionInfo:
@@ -38,9 +44,10 @@ class AttributionInfo:
     score, baseline_score : float
         F at the image and at the baseline (the mean over several).
     delta : float
-        Completeness gap: the sum of the attributions less (score - baseline_score). One number, in
-        which errors of many pixels cancel or pile up: it says little of the attributions' error,
-        and may be far larger or smaller. Go by `error`.
+        Completeness gap: the sum of the attributions less (score - baseline_score); NaN of
+        `smoothgrad`, which adds up to nothing. One number, in which errors of many pixels cancel
+        or pile up: it says little of the attributions' error, and may be far larger or smaller. Go
+        by `error`.
     error : float
         Estimated error: how far the attributions may be from those of infinitely many steps. For
         baselines drawn at random, the root sum of squares of the two below; else the quadrature
@@ -51,7 +58,7 @@ class AttributionInfo:
         ||T - T_half|| / sqrt(3) / ||T||, where T_half is the trapezoid on every other node; NaN
         for other rules and for fewer than 2 steps.
     baseline_error : float
-        Standard error of the mean over the baselines; NaN with one baseline.
+        Standard error of the mean over the baselines, or over draws; NaN with one.
     error_map : numpy.ndarray or None
         Standard deviation of each attribution, in the attributions' shape and unit; its norm is
         `error` times that of the attributions.
@@ -61,7 +68,8 @@ class AttributionInfo:
         The plain gradient at the image, in the attributions' shape, score units per pixel value;
         with `gradient=True`.
     regions : Regions or None
-        What the regions made of the score, with `segments`: `print(info.regions)`.
+        What the regions made of the score, with `segments`: `print(info.regions)`. Their error is
+        NaN with `path="guided"`, along which errors of neighbouring pixels pile up.
     unattributable : float
         The share of the image's pixels that equal the baseline (all baselines; within 2 of 255)
         and can get nothing, whatever they show: dark ones from black.
@@ -214,6 +222,8 @@ class AttributionInfo:
         return "the given baseline" if count == "array" else f"the {self.baseline} baseline"
 
     def _explain_regions(self) -> list[str]:
+        if self.regions is not None and self.path == "guided":
+            return [f"regions: {UNKNOWN_REGIONS}"]
         if self.regions is None or not math.isfinite(self.regions.error):
             return []
         certain = int(self.regions.is_certain().sum())
@@ -223,8 +233,8 @@ class AttributionInfo:
         ]
 
     def _explain_error(self) -> str:
-        if self.draws is not None and math.isnan(self.error):
-            return "unknown; it takes more draws to tell"
+        if self.draws is not None and not math.isfinite(self.error):
+            return "unknown; there is nothing, or too few draws to tell"
         if self.draws is None and not has_error_bars(
             self.rule or "", self.steps or 0, self.tolerance
         ):
@@ -235,14 +245,19 @@ class AttributionInfo:
             return "unknown; the attributions are 0, but with fewer points they were not"
         if self.draws is not None:
             return (
-                f"{_percent(self.error)}, what {self.draws} draws make of the attributions (norm of"
-                " the standard error over theirs)"
+                f"{_percent(self.error)}, what {self.draws} draws{self._explain_steps()} make of"
+                " the attributions (norm of the standard error over theirs)"
             )
         draws = " and drawing few baselines" if self.error > self.quadrature_error else ""
         return (
             f"{_percent(self.error)}, what stopping at {self.evaluations} points{draws} makes of"
             " the attributions (norm of the error over theirs)"
         )
+
+    def _explain_steps(self) -> str:
+        if math.isnan(self.quadrature_error):
+            return ""
+        return f" ({_percent(self.baseline_error)}) of {self.steps} steps each"
 
     def _explain_delta(self) -> list[str]:
         if math.isnan(self.delta):
@@ -314,10 +329,16 @@ def make_infos(
                 target=int(target),
                 label=_label(model, int(target)),
                 unattributable=float(result["unattributable"][i]),
-                **_numbers(result, (i, t), baselines.is_sample, plan.has_quadrature),
+                **_numbers(result, (i, t), baselines.is_sample, plan),
                 regions=None
                 if segments is None
-                else segments.read(result, i, t, baselines.is_sample),
+                else segments.read(
+                    result,
+                    i,
+                    t,
+                    is_sample=baselines.is_sample,
+                    is_known=plan.curve.path != "guided",
+                ),
                 **nodes[i],
                 **common,
             )
@@ -333,7 +354,7 @@ def _label(model: Model, target: int) -> str | None:
 
 
 def _numbers(
-    result: dict[str, Any], cell: tuple[int, int], is_sample: bool, has_quadrature: bool
+    result: dict[str, Any], cell: tuple[int, int], is_sample: bool, plan: Plan
 ) -> dict[str, Any]:
     """Return the fields that the core found for image and target `cell`."""
     score, baseline_score, total, quadrature_error, baseline_error = (
@@ -346,12 +367,12 @@ def _numbers(
     )
     has_draws = is_sample and not math.isnan(baseline_error)
     error = math.hypot(quadrature_error, baseline_error) if has_draws else quadrature_error
-    if result["evaluations"] is not None and not has_quadrature:
+    if plan.draws is not None and not plan.has_quadrature:
         error = baseline_error
     return {
         "score": score,
         "baseline_score": baseline_score,
-        "delta": total - (score - baseline_score),
+        "delta": total - (score - baseline_score) if plan.adds_up else math.nan,
         "error": error,
         "quadrature_error": quadrature_error,
         "baseline_error": baseline_error,
@@ -398,6 +419,8 @@ def _list_draws(result: dict[str, Any], plan: Plan) -> list[dict[str, Any]]:
     """Of expected gradients each point is a draw; of smoothed ones each path."""
     assert plan.draws is not None
     alphas = plan.draws.nodes[0] if plan.has_baseline else None
+    if alphas is not None:
+        alphas.setflags(write=False)
     each = 1 if alphas is None else len(alphas)
     return [
         {

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 
-def check_number(value: Any, name: str, most: float = math.inf, meaning: str = "") -> float:
+def check_number(
+    value: Any, name: str, most: float = math.inf, meaning: str = "", least: float = 0.0
+) -> float:
     """Return a positive number, or raise a TypeError or ValueError that quotes it.
 
     Parameters
     ----------
-    most : float
-        The largest that makes sense.
+    least, most : float
+        The smallest, where it is not anything above 0, and the largest that make sense.
     meaning : str
         What it is, to be told where it is wrong.
     """
@@ -24,7 +26,8 @@ def check_number(value: Any, name: str, most: float = math.inf, meaning: str = "
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if 0 < number <= most and number < math.inf:
+    if 0 < number < math.inf and least <= number <= most:
         return number
     limit = f" up to {most:g}" if most < math.inf else ""
-    raise ValueError(f"{name} must be a positive number{limit}{meaning}, got {value!r}")
+    kind = f"number from {least:g}" if least else "positive number"
+    raise ValueError(f"{name} must be a {kind}{limit}{meaning}, got {value!r}")

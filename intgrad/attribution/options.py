@@ -49,7 +49,7 @@ class Options(TypedDict, total=False):
         image's paths are bisected where its gradient moves, from 9 nodes on and never less than 17;
         every gradient is used again, and kept until the image is done, up to 1 GiB in all. Needs
         the trapezoid; `steps` is not looked at. Where paths are drawn at random, instead of a
-        number of draws: the standard error to reach, `info.error`; no gradient is kept.
+        number of draws: the standard error to reach, `info.baseline_error`; no gradient is kept.
     max_evaluations : int
         With `tolerance`: the most gradients for an image, all its baselines together. A warning
         says what was reached.

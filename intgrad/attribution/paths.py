@@ -20,6 +20,8 @@ FRACTION = 0.25
 MAX_DISTANCE = 0.02
 """Those of the authors: of Blur IG, and of Guided IG."""
 MAX_SIGMA = 1000.0
+MIN_FRACTION = 0.001
+"""A step takes a pass over the picture for each such share of it."""
 RULES = ("trapezoid", "left")
 """Of paths that are not straight."""
 OWNERS = {"sigma": "blur", "fraction": "guided", "max_distance": "guided"}
@@ -74,10 +76,12 @@ def check_path(options: Mapping[str, Any]) -> Curve:
             f"path={path!r} needs rule='trapezoid', or 'left' for its authors' sums, got"
             f" rule={options['rule']!r}"
         )
-    if path == "blur" and not _is_default(options["baseline"]):
+    baseline = options["baseline"]
+    if path == "blur" and not (isinstance(baseline, str) and baseline == "black"):
+        told = repr(baseline) if isinstance(baseline, str | int | float) else "..."
         raise ValueError(
-            f"path='blur' begins with the image blurred by sigma: baseline={options['baseline']!r}"
-            " means nothing to it"
+            f"path='blur' begins with the image blurred by sigma: baseline={told} means nothing to"
+            " it"
         )
     if path == "guided" and options["tolerance"] is not None:
         raise ValueError(
@@ -85,16 +89,12 @@ def check_path(options: Mapping[str, Any]) -> Curve:
             " picture of path='guided' follows from the gradients before it, so give steps="
         )
     sigma, fraction, max_distance = (
-        default if options[name] is None else check_number(options[name], name, most)
-        for name, default, most in (
-            ("sigma", SIGMA, MAX_SIGMA),
-            ("fraction", FRACTION, 1.0),
-            ("max_distance", MAX_DISTANCE, 1.0),
+        default if options[name] is None else check_number(options[name], name, most, "", least)
+        for name, default, least, most in (
+            ("sigma", SIGMA, 0.0, MAX_SIGMA),
+            ("fraction", FRACTION, MIN_FRACTION, 1.0),
+            ("max_distance", MAX_DISTANCE, 0.0, 1.0),
         )
     )
     is_left = options["rule"] == "left"
     return Curve(path, is_left, options["steps"], sigma, fraction, max_distance)
-
-
-def _is_default(baseline: Any) -> bool:
-    return isinstance(baseline, str) and baseline == "black"

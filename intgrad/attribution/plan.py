@@ -103,7 +103,8 @@ class Plan:
         """Return this plan with the paths that are drawn."""
         assert self.sampling is not None
         draws = self.sampling.design(self)
-        least = draws.count * len(draws.nodes[0]) if draws.per_stratum else 2 * len(draws.nodes[0])
+        paths = draws.count if draws.per_stratum else 4 if draws.kind == "variance" else 2
+        least = paths * len(draws.nodes[0])
         if self.tolerance is not None and self.max_evaluations < least:
             raise ValueError(
                 f"max_evaluations={self.max_evaluations} is too few for a tolerance: it takes"
@@ -124,9 +125,14 @@ class Plan:
         return self.sampling is None or self.sampling.has_baseline
 
     @property
+    def adds_up(self) -> bool:
+        """Say whether attributions add up to a change of the score."""
+        return self.sampling is None or self.sampling.method == "expected_gradients"
+
+    @property
     def is_straight(self) -> bool:
         """Say whether what equals the baseline stays as it is all the way, and gets nothing."""
-        return self.has_baseline and self.curve.path != "blur"
+        return self.sampling is None and self.curve.path != "blur"
 
     def make_baselines(
         self, baseline: Any, images: Float32Array, seed: int | None, remarks: Remarks, *, each: bool
@@ -226,7 +232,6 @@ class Plan:
             "draws": (
                 draws.count,
                 draws.per_stratum,
-                draws.per_picture,
                 draw,
                 draws.starts,
                 draws.kind,
@@ -261,7 +266,9 @@ class Plan:
         why = "raise max_evaluations"
         if self.draws is not None:
             has_all = count == self.draws.count < self.max_evaluations
-            why = "all references are drawn: give more of them" if has_all else why
+            if has_all:
+                why = "all references are drawn: give more of them, or raise max_evaluations to"
+                why += f" {8 * count}, for several points of each"
         elif count < self.max_evaluations:
             why = f"more gradients than take {RETAINED_BYTES >> 20} MiB are not kept"
         others = f", and {len(missed) - 1} more" if len(missed) > 1 else ""

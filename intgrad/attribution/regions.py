@@ -115,18 +115,24 @@ class Segments:
         """Return what `_core.integrate` is to know of them."""
         return {"labels": self.labels, "region_counts": self.counts}
 
-    def read(self, result: dict[str, Any], image: int, target: int, is_sample: bool) -> Regions:
-        """Return what the core found for an image's regions; `is_sample` of the baselines."""
+    def read(
+        self, result: dict[str, Any], image: int, target: int, *, is_sample: bool, is_known: bool
+    ) -> Regions:
+        """Return what the core found for an image's regions.
+
+        `is_sample` says whether what varies from path to path is an error, `is_known` whether the
+        estimate holds for regions.
+        """
         count, targets = int(self.counts[image]), result["scores"].shape[1]
         start = targets * int(self.counts[:image].sum()) + target * count
         cells = slice(start, start + count)
         deviations = np.full(count, np.nan)
-        if result["region_deviations"] is not None:
+        if is_known and result["region_deviations"] is not None:
             deviations = result["region_deviations"][cells].astype(np.float64)
         labels = self.labels[image]
         labels.setflags(write=False)
         attributions = result["region_sums"][cells].copy()
-        error = float(result["region_error"][image, target])
+        error = float(result["region_error"][image, target]) if is_known else np.nan
         norm = float(np.linalg.norm(attributions))
         if is_sample and np.isfinite(error) and norm:  # the draws are in the deviations
             error = float(np.linalg.norm(deviations)) / norm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..images.arrays import Float32Array, to_float32, to_real_array
-from ..models.model import Model, Output, check_int
+from ..models.model import Model, check_int
 from ..models.targets import Targets
 from .baselines import Baselines, make_baselines
 from .numbers import check_number
@@ -26,11 +27,13 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Of = Literal["gradient", "integrated_gradients"]
 MAX_DRAWS = 1_000_000
 MAX_NOISE = 10.0
-DEGREES = 8
+DEGREES = 7
 """Of freedom that the standard error of few references is to have."""
 MAX_ROUNDS = 24
 FIRST_NODES = 8
 """Alphas of a path in the first of the rounds that a tolerance takes."""
+FEW = 128
+"""Draws that a tolerance begins with, whatever it is."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 SCORED = 64
 """References whose scores are computed together."""
@@ -45,8 +48,7 @@ class Draws:
 
     count: int
     nodes: Nodes
-    per_stratum: int = 0  # 0: all are one
-    per_picture: int = 1
+    per_stratum: int = 0  # 0: all are one; else it shares a picture
     starts: npt.NDArray[np.float64] | None = None
     kind: Kind = "mean"
 
@@ -56,7 +58,6 @@ class Sampling(Protocol):
 
     method: str
     seed: int
-    draws: int
     kind: Kind | None
     noise: float | None
     has_path: bool
@@ -77,7 +78,7 @@ class Sampling(Protocol):
         ...
 
     def score_baselines(
-        self, model: Model, result: dict[str, Any], targets: Targets, output: Output
+        self, model: Model, result: dict[str, Any], targets: Targets, plan: Plan
     ) -> Any:
         """Return the scores (N, T) where the paths begin; NaN if they begin nowhere."""
         ...
@@ -117,6 +118,12 @@ class Noise:
         self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
     ) -> Baselines:
         """Return where the paths begin; a placeholder where there is none."""
+        if not all(np.ptp(image) for image in images):
+            remarks.make(
+                "constant",
+                f"an image of one value has no range, and noise={self.noise:g} of it is none: all"
+                " draws are the same",
+            )
         if not self.has_path:
             return Baselines(
                 np.zeros((1, 1, *images.shape[1:]), np.float32), "none", True, self.seed
@@ -137,7 +144,7 @@ class Noise:
         return picture
 
     def score_baselines(
-        self, model: Model, result: dict[str, Any], targets: Targets, output: Output
+        self, model: Model, result: dict[str, Any], targets: Targets, plan: Plan
     ) -> Any:
         """Return what the paths found where they begin; NaN if there is no path."""
         return result["baseline_scores"] if self.has_path else np.full(targets.shape, np.nan)
@@ -161,7 +168,7 @@ class References:
         self.seed = secrets.randbits(32) if seed is None else seed
         self._order = np.arange(0)  # the reference of each drawn picture
         self._shape: tuple[int, ...] = ()  # that they were found to have
-        self._scores: npt.NDArray[np.float64] | None = None  # their mean, of every class
+        self._scores: dict[int, npt.NDArray[np.float64]] = {}  # of every class
 
     def design(self, plan: Plan) -> Draws:
         """Say which paths there are.
@@ -175,18 +182,19 @@ class References:
         if self.independent:
             self._order = rng.integers(known, size=most)
             return Draws(most, _even(1), starts=rng.random(most))
-        starts = min(max(2, -(-DEGREES // known)), most // known)
-        rounds = 1 if plan.tolerance is None else MAX_ROUNDS
-        if starts >= 2 and (rounds == 1 or 2 * starts * known <= most):
+        starts = min(max(2, 1 - (-DEGREES // known)), most // known)
+        # A tolerance may be reached before many references are through.
+        is_all = plan.tolerance is None or known * starts <= max(FEW, most // 4)
+        if starts >= 2 and is_all:
             self._order = np.arange(known)
-            nodes = most // (known * starts)
-            if rounds > 1:
-                nodes = max(min(FIRST_NODES, nodes // 4), 1)
+            nodes, rounds = most // (known * starts), 1
+            if plan.tolerance is not None and nodes > 1:
+                nodes, rounds = max(min(FIRST_NODES, nodes // 4), 1), MAX_ROUNDS
             offsets = rng.random(rounds * known * starts)
-            return Draws(known * starts, _even(nodes), starts, starts, offsets)
+            return Draws(known * starts, _even(nodes), starts, offsets)
         most = min(most, known)
         self._order = rng.permutation(known)[:most]
-        if rounds > 1:  # any first part of these is spread evenly
+        if plan.tolerance is not None:  # any first part of these is spread evenly
             alphas = np.mod(rng.random() + GOLDEN * np.arange(most, dtype=np.float64), 1.0)
             return Draws(most, _even(1), starts=alphas)
         return Draws(most, _even(1), starts=(rng.permutation(most) + rng.random(most)) / most)
@@ -219,19 +227,30 @@ class References:
         return to_float32(to_real_array(self.references[number], "references"))
 
     def score_baselines(
-        self, model: Model, result: dict[str, Any], targets: Targets, output: Output
+        self, model: Model, result: dict[str, Any], targets: Targets, plan: Plan
     ) -> Any:
         """Return the mean score of the references that were drawn, of each as often as it was."""
-        mean = self._scores
-        if mean is None:
-            numbers, counts = np.unique(self._order, return_counts=True)
-            parts = []
-            for first in range(0, len(numbers), SCORED):
-                pictures = np.stack([self._read(k) for k in numbers[first : first + SCORED]])
-                scores = model._compute_scores(pictures, output).astype(np.float64)
-                parts.append(counts[first : first + SCORED] @ scores)
-            self._scores = mean = np.sum(parts, axis=0) / counts.sum()
-        return mean[targets]
+        drawn = [self._drawn(plan, int(count)) for count in result["evaluations"]]
+        self._score(model, np.unique(np.concatenate(drawn)), plan)
+        means = [np.mean([self._scores[k] for k in numbers], axis=0) for numbers in drawn]
+        return np.stack([mean[row] for mean, row in zip(means, targets, strict=True)])
+
+    def _drawn(self, plan: Plan, evaluations: int) -> npt.NDArray[np.int64]:
+        """Return the reference of each draw of an image, or of each stratum."""
+        stratified = plan.draws is not None and plan.draws.per_stratum
+        return self._order if stratified else self._order[:evaluations]
+
+    def _score(self, model: Model, numbers: npt.NDArray[np.int64], plan: Plan) -> None:
+        """Score references that were not scored yet, some at a time."""
+        new = [k for k in numbers.tolist() if k not in self._scores]
+        for first in range(0, len(new), SCORED):
+            some = new[first : first + SCORED]
+            pictures = np.stack([self._read(k) for k in some])
+            try:
+                scores = model._compute_scores(pictures, plan.output, batch_size=plan.batch_size)
+            except _core.ModelError as error:
+                raise _core.ModelError(f"references[{some[0]}] to [{some[-1]}]: {error}") from error
+            self._scores |= dict(zip(some, scores.astype(np.float64), strict=True))
 
 
 def _even(count: int) -> Nodes:
@@ -257,6 +276,11 @@ def _check_references(references: Any) -> Any:
         )
     if not len(references):
         raise ValueError("references must hold at least one image, got none")
+    if isinstance(references[0], str | os.PathLike):
+        raise TypeError(
+            f"references must be images (H, W, C), got {references[0]!r}:"
+            " [intgrad.load_image(path, size=model.input_size) for path in paths]"
+        )
     if np.ndim(references[0]) != 3:
         one = np.ndim(references[0]) == 2
         raise ValueError(

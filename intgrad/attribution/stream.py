@@ -190,7 +190,7 @@ class _Stream:
         """Return how many images make the last batch, which may be short, matter little."""
         batch_size = self.model._batch_size(self.plan.batch_size, image.shape[1:])
         # With a tolerance an image asks for few points at a time, and others have to fill a batch.
-        fixed = self.plan.tolerance is None
+        fixed = self.plan.tolerance is None and self.plan.curve.path != "guided"
         points = self.plan.draws.count if self.plan.draws else self.plan.steps
         enough = 16 * batch_size // points if fixed else batch_size
         targets: int = math.prod(np.shape(target)) or 1

@@ -324,13 +324,17 @@ class Model:
         return resolve_targets(targets, len(batch), self.labels, self.num_classes)
 
     def _compute_scores(
-        self, batch: Float32Array, output: Output, first_image: int = 0
+        self,
+        batch: Float32Array,
+        output: Output,
+        first_image: int = 0,
+        batch_size: int | None = None,
     ) -> Float32Array:
         shape = batch.shape[1:]
         if self.num_classes is None:
             self.num_classes, _ = _core.describe(self._handle, *shape)
             self._check_labels()
-        size = self._batch_size(None, shape)
+        size = self._batch_size(batch_size, shape)
         return _core.scores(self._handle, batch, output, size, None, first_image)
 
     def _check_labels(self) -> None:

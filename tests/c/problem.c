@@ -101,7 +101,6 @@ static int make_draws(problem *p)
     p->draws = (ig_draws){.count = size->draws,
                           .is_stratified = size->draws_per_stratum > 0,
                           .per_stratum = size->draws_per_stratum,
-                          .per_picture = size->draws_per_stratum ? size->draws_per_stratum : 1,
                           .draw = draw_picture,
                           .context = p,
                           .starts = starts,

@@ -77,7 +77,11 @@ def statistics(gradients, kind):
         return (gradients**2).mean(axis=0), gradients**2
     size = 2 if len(gradients) < 20 else 5
     groups = gradients[: len(gradients) // size * size].reshape(-1, size, *SHAPE)
-    return gradients.var(axis=0, ddof=1), groups.var(axis=1, ddof=1)
+    values = groups.var(axis=1, ddof=1)
+    share = (size - 1) * len(values) / (len(gradients) - 1)  # of the degrees of freedom
+    return gradients.var(axis=0, ddof=1), values.mean(axis=0) + np.sqrt(share) * (
+        values - values.mean(axis=0)
+    )
 
 
 @pytest.mark.parametrize("draws", [4, 11, 50])
@@ -183,11 +187,11 @@ def test_every_reference_equally_often_at_even_alphas(count, draws):
     references = pixels((count, *SHAPE), 60)
     _, info = expect(function, image, references=references, draws=draws, seed=3)
     used = used_alphas(function.pictures[: info.draws], image, references)
-    assert draws - 2 * max(8, count) < info.draws <= draws
     numbers = np.array([reference for reference, _ in used])
     each = np.bincount(numbers, minlength=count)
     assert (each == info.draws // count).all()
-    starts = max(2, -(-8 // count))
+    starts = {1: 8, 3: 4, 7: 2, 20: 2}[count]
+    assert draws - starts * count < info.draws <= draws
     for reference in range(count):
         alphas = np.array([alpha for number, alpha in used if number == reference])
         nodes = len(alphas) // starts
@@ -470,6 +474,7 @@ def test_a_reference_that_fails_is_told():
         ),
         (REFERENCES[:, :5], ValueError, r"the shape of an image, \(6, 5, 3\); references\[0\] has"),
         (REFERENCES.tolist, TypeError, "references must be an array"),
+        (["a.jpg", "b.jpg"], TypeError, r"got 'a.jpg': \[intgrad.load_image\(path"),
         ("photographs", TypeError, "references must be an array .* got str"),
         (None, TypeError, "references must be an array .* got NoneType"),
         ([*REFERENCES[:3], REFERENCES[3] * np.nan], ValueError, r"references\[3\] holds NaN"),
@@ -510,6 +515,7 @@ def test_references_that_are_none(references, error, text):
         ({"steps": 10}, ValueError, "steps=10 is of a path, and of='gradient' has none"),
         ({"baseline": "white"}, ValueError, "baseline='white' is of a path"),
         ({"rule": "left"}, ValueError, "rule='left' is of a path"),
+        ({"kind": "variance", "tolerance": 0.1, "max_evaluations": 3}, ValueError, "is too few"),
         ({"path": "blur"}, TypeError, "unexpected option 'path'"),
         ({"gradient": True}, TypeError, "unexpected option 'gradient'"),
         ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
@@ -551,7 +557,9 @@ def test_expected_gradients_of_nothing(options, error, text):
 
 
 def test_a_tolerance_that_takes_more_references():
-    with pytest.warns(match="was not reached: .* after 30 gradients; all references are drawn"):
+    with pytest.warns(
+        match="was not reached: .* after 30 gradients; all references are drawn: give more"
+    ):
         _, info = expect(
             Wave(SHAPE), pixels(SHAPE), references=pixels((30, *SHAPE)), tolerance=1e-3,
             max_evaluations=40,
@@ -664,3 +672,87 @@ def test_smoothgrad_is_pairs_on_the_same_noise(kind, magnitude, monkeypatch):
     found, _ = smooth(function, image, draws=draws, noise=0.2, kind=kind, seed=3)
     # Its pictures are double until they are the model's.
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+# ---- What is said of them ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["square", "variance"])
+def test_squares_are_no_shares_of_a_score(kind):
+    """They may be far less than the score's change, and explain what they do."""
+    _, info = smooth(
+        Wave(SHAPE), pixels(SHAPE) / 40, kind=kind, of="integrated_gradients", steps=4, noise=0.01
+    )
+    assert np.isfinite(info.error)
+    assert np.isnan(info.delta)
+    assert "completeness" not in info.summary()
+
+
+def test_a_score_that_no_draw_moves():
+    def function(batch, targets):
+        return np.ones((len(batch), 2)), np.zeros_like(batch)
+
+    for run in (smooth, expect):
+        with pytest.warns(match="0 everywhere|are 0|explain nothing"):
+            _, info = run(function, pixels(SHAPE))
+        assert np.isnan(info.error)
+        assert "unknown; there is nothing" in info.summary()
+
+
+def test_an_image_of_one_value_has_no_noise():
+    with pytest.warns(match="of one value has no range, and noise=0.15 of it is none"):
+        _, info = smooth(Wave(SHAPE), np.full(SHAPE, 9, np.float32))
+    assert info.error == 0
+
+
+def test_regions_of_smoothed_attributions_are_judged_by_their_draws():
+    """What its steps leave is no standard error, and no further draw makes it less."""
+    function, image = Polynomial(6, SHAPE, scale=1e-9), pixels(SHAPE)
+    options = {"of": "integrated_gradients", "steps": 4, "segments": LABELS, "noise": 0.05}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, info = smooth(
+            function, image, tolerance=0.05, tolerance_of="regions", max_evaluations=5000, **options
+        )
+    assert info.quadrature_error > 0.05
+    assert f"of {info.steps} steps each" in info.summary()
+    with pytest.warns(match="tolerance=0.001 was not reached"):
+        smooth(
+            function, image, tolerance=0.001, tolerance_of="regions", max_evaluations=60, **options
+        )
+    with pytest.raises(ValueError, match="read-only"):
+        info.alphas[:] = 0.5
+
+
+def test_only_what_was_drawn_is_scored():
+    function, references = Watched(Wave(SHAPE)), pixels((3000, *SHAPE), 3)
+    _, info = expect(function, pixels(SHAPE), references=references, tolerance=0.9, seed=2)
+    assert info.evaluations < 60
+    assert len(function.pictures) < 2 * info.evaluations + 3
+    drawn = [r for r, _ in used_alphas(function.pictures[: info.draws], pixels(SHAPE), references)]
+    scores, _ = Wave(SHAPE)(references[drawn], [1] * len(drawn))
+    assert info.baseline_score == pytest.approx(scores[:, 1].mean(), rel=1e-5)
+
+
+def test_a_reference_that_the_model_does_not_take():
+    references = pixels((90, *SHAPE), 3)
+    references[70] = 255
+
+    def function(batch, targets):
+        scores, gradients = Wave(SHAPE)(batch, targets)
+        return np.where((batch == 255).all(axis=(1, 2, 3))[:, None], np.nan, scores), gradients
+
+    with pytest.raises(intgrad.ModelError, match=r"references\[64\] to \[89\]: image 6: .*nan"):
+        expect(function, pixels(SHAPE), references=references, seed=1)
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 15), (3, 15), (300, 2500)])
+def test_few_evaluations_are_used(count, most):
+    """Where not all can be drawn twice over again, they are drawn twice."""
+    references = pixels((count, *SHAPE), 3)
+    with pytest.warns(match="was not reached: .* raise max_evaluations"):
+        _, info = expect(
+            Wave(SHAPE), pixels(SHAPE), references=references, tolerance=1e-4, max_evaluations=most
+        )
+    assert most / 2 < info.evaluations <= most
+    assert np.isfinite(info.error)

@@ -324,6 +324,8 @@ def test_guided_batches_fill_across_images_baselines_and_targets(batch_size):
             np.testing.assert_array_equal(maps[i, t], alone)
             assert (info.error, info.delta) == (expected.error, expected.delta)
             np.testing.assert_array_equal(info.regions.attributions, expected.regions.attributions)
+            assert np.isnan([info.regions.error, *info.regions.deviations]).all()
+            assert "off by more than the pixels" in info.summary()
 
 
 def test_a_guided_path_that_fails_is_that_of_its_image():
@@ -353,10 +355,9 @@ def test_a_guided_path_that_fails_is_that_of_its_image():
         ({"path": "blur", "sigma": -2.5}, "positive number up to 1000, got -2.5"),
         ({"path": "blur", "sigma": np.nan}, "positive number up to 1000, got nan"),
         ({"path": "blur", "sigma": 1e9}, "positive number up to 1000, got 1000000000.0"),
-        (
-            {"path": "guided", "fraction": 1.5},
-            "fraction must be a positive number up to 1, got 1.5",
-        ),
+        ({"path": "guided", "fraction": 1.5}, "fraction must be a number from 0.001 up to 1, got"),
+        ({"path": "guided", "fraction": 1e-6}, "number from 0.001 up to 1, got 1e-06"),
+        ({"path": "blur", "baseline": pixels(SHAPE)}, r"baseline=\.\.\. means nothing to it"),
         ({"path": "guided", "max_distance": np.inf}, "max_distance must be a positive number"),
         ({"path": "blur", "baseline": "white"}, "baseline='white' means nothing to it"),
         ({"path": "guided", "tolerance": 0.1}, "tolerance=0.1 needs a path whose nodes"),
