@@ -206,15 +206,8 @@ def prepare_saliency(job):
 
     import saliency.core as saliency
 
-    module = load_eager(job)
+    gradients = other_methods.pair_gradients(load_eager(job), job["device"])
     explainer = saliency.IntegratedGradients()
-
-    def gradients(batch, call_model_args, expected_keys):
-        points = torch.tensor(batch.transpose(0, 3, 1, 2), dtype=torch.float32)
-        points = points.to(job["device"]).requires_grad_()
-        scores = module(points)[:, call_model_args["target"]]
-        (found,) = torch.autograd.grad(scores, points, torch.ones_like(scores))
-        return {saliency.INPUT_OUTPUT_GRADIENTS: found.permute(0, 2, 3, 1).cpu().numpy()}
 
     def explain(images, targets, points, tolerance=None, batch_size=1):
         maps = [

@@ -158,12 +158,8 @@ def measure_runs(run, image):
     deviations = np.stack([info.regions.deviations for info in infos])
     norm = np.linalg.norm(true)
     spread = np.sqrt(maps.var(axis=0, ddof=1).sum()) / norm
-    claimed = (
-        np.sqrt(
-            np.mean([(info.error * np.linalg.norm(m)) ** 2 for m, info in runs_of(infos, maps)])
-        )
-        / norm
-    )
+    squares = [(info.error * np.linalg.norm(m)) ** 2 for m, info in zip(maps, infos, strict=True)]
+    claimed = np.sqrt(np.mean(squares)) / norm
     true_sums = pool(true, infos[0].regions)
     region_spread = np.sqrt(sums.var(axis=0, ddof=1).sum())
     mean = sums.mean(axis=0)
@@ -179,10 +175,6 @@ def measure_runs(run, image):
         # The mean of the others is not quite the truth, which widens what is to be covered.
         **coverage(sums, mean, deviations * np.sqrt(1 - 1 / RUNS), "region_"),
     }
-
-
-def runs_of(infos, maps):
-    return zip(maps, infos, strict=True)
 
 
 def measure_draws(model, image, target, name, size):

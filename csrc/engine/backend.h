@@ -105,6 +105,28 @@ typedef struct {
     double fraction, max_distance; /* IG_GUIDED */
 } ig_curve;
 
+/* The step of sigma by which the authors' code finds how a blurred picture moves. */
+#define IG_BLUR_DIFFERENCE 0.01
+
+/* Whether the pictures are not simply between those at the ends. */
+static inline int ig_is_curve(const ig_curve *curve)
+{
+    return curve->kind == IG_BLUR || curve->kind == IG_GUIDED;
+}
+
+/* Of IG_BLUR at a node. */
+static inline double ig_curve_sigma(const ig_curve *curve, double alpha)
+{
+    const double away = 1.0 - alpha;
+    return curve->sigma * (curve->is_left ? away : away * away);
+}
+
+/* Which of the steps begins at a node. */
+static inline size_t ig_curve_step(const ig_curve *curve, double alpha)
+{
+    return (size_t)(alpha * (double)curve->steps + 0.5);
+}
+
 /* What a node contributes to each of a path's sums. On a curve only which of them are 0 matters:
  * a half_weight where T_half leaves the node out, a jump_weight at the first node. */
 typedef struct {

@@ -4,11 +4,7 @@
 #include <stdlib.h>
 
 #include "../kernels/kernels.h"
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+#include "numbers.h"
 
 int ig_halve_batch(const ig_backend *backend, ig_model *model, size_t n, size_t *batch_size)
 {
@@ -40,7 +36,7 @@ ig_status ig_fitting_batch(const ig_backend *backend, ig_model *model, ig_shape 
     /* A fifth is left for fragments, and for convolutions that take more scratch in other sizes. */
     const size_t budget = free_bytes / 5 * 4, each = two > one ? two - one : one;
     const size_t more = budget > one ? (budget - one) / each : 0;
-    *ret_batch_size = smaller(1 + more, limit);
+    *ret_batch_size = ig_smaller(1 + more, limit);
     return IG_OK;
 }
 
@@ -55,7 +51,7 @@ ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
 {
     const size_t size = ig_shape_size(work->shape);
     for (size_t from = 0; from < count;) {
-        const size_t n = smaller(count - from, *batch_size);
+        const size_t n = ig_smaller(count - from, *batch_size);
         float *scores = ret_scores + from * num_classes;
         const ig_status status = work->backend->scores(work->model, pictures + from * size, n,
                                                        work->shape, work->output, scores, error);
@@ -80,14 +76,14 @@ ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t cou
                        float *ret_gradients, ig_error *error)
 {
     const size_t size = ig_shape_size(work->shape);
-    const size_t pick_limit = smaller(count, *batch_size) * target_count;
+    const size_t pick_limit = ig_smaller(count, *batch_size) * target_count;
     ig_status status = IG_OK;
     ig_pick *picks = malloc(pick_limit * sizeof *picks);
     float *values = malloc(pick_limit * sizeof *values);
     if (!picks || !values)
         status = ig_fail(error, IG_NO_MEMORY, "out of memory for %zu targets", pick_limit);
     for (size_t from = 0; status == IG_OK && from < count;) {
-        const size_t n = smaller(count - from, *batch_size);
+        const size_t n = ig_smaller(count - from, *batch_size);
         const size_t m = n * target_count;
         for (size_t j = 0; j < m; j++)
             picks[j] = (ig_pick){j / target_count, targets[from * target_count + j]};

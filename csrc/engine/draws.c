@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "numbers.h"
+
 enum {
     GROUP = 5,       /* paths whose variance is one value ... */
     SMALL_GROUP = 2, /* ... and where there are few */
@@ -59,6 +61,13 @@ void ig_draw_totals_clear(const ig_work *w, ig_draw_totals *drawn)
     clear(w, drawn->group);
 }
 
+/* The variance of so many paths, from their squared deviations; may be in place. */
+static void find_variance(const double *spread, size_t paths, size_t count, double *ret_variance)
+{
+    for (size_t i = 0; i < count; i++)
+        ret_variance[i] = spread[i] / (double)(paths - 1);
+}
+
 int ig_draw_totals_take(const ig_work *w, ig_draw_totals *drawn, double *sum)
 {
     const size_t count = count_values(w);
@@ -67,8 +76,7 @@ int ig_draw_totals_take(const ig_work *w, ig_draw_totals *drawn, double *sum)
     ig_path_fold(part, ++drawn->in_group, count, drawn->group);
     if (drawn->in_group < drawn->group_size)
         return 0;
-    for (size_t i = 0; i < count; i++)
-        sum[i] = drawn->group.spread[i] / (double)(drawn->group_size - 1);
+    find_variance(drawn->group.spread, drawn->group_size, count, sum);
     drawn->in_group = 0;
     clear(w, drawn->group);
     return 1;
@@ -77,9 +85,7 @@ int ig_draw_totals_take(const ig_work *w, ig_draw_totals *drawn, double *sum)
 void ig_draw_totals_variance(const ig_work *w, const ig_draw_totals *drawn, size_t target,
                              double *ret_variance)
 {
-    const double *spread = drawn->all.spread + target * w->size;
-    for (size_t i = 0; i < w->size; i++)
-        ret_variance[i] = spread[i] / (double)(drawn->count - 1);
+    find_variance(drawn->all.spread + target * w->size, drawn->count, w->size, ret_variance);
 }
 
 double ig_draw_totals_share(const ig_draw_totals *drawn, size_t groups)
@@ -89,16 +95,11 @@ double ig_draw_totals_share(const ig_draw_totals *drawn, size_t groups)
 
 /* ---- Rounds -------------------------------------------------------------------------------- */
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 ig_round ig_first_round(const ig_work *w)
 {
     const ig_draws *draws = w->request->draws;
     const int is_all = draws->tolerance == 0.0 || draws->is_stratified;
-    return (ig_round){.end = is_all ? draws->count : smaller(FIRST_DRAWS, draws->count),
+    return (ig_round){.end = is_all ? draws->count : ig_smaller(FIRST_DRAWS, draws->count),
                       .node_count = w->request->nodes.count,
                       .weight = 1.0,
                       .precision = 1.0};
@@ -109,7 +110,7 @@ static size_t bounded(double wanted, size_t least, size_t most)
 {
     if (!(wanted < (double)most))
         return most;
-    return wanted > (double)least ? (size_t)ceil(wanted) : smaller(least, most);
+    return wanted > (double)least ? (size_t)ceil(wanted) : ig_smaller(least, most);
 }
 
 /* Further draws: the squared error falls with their number. At most as many again, because the
@@ -119,7 +120,7 @@ static int draw_more(const ig_draws *draws, double error, size_t evaluations, ig
     const size_t done = round->end,
                  room = (draws->max_evaluations - evaluations) / round->node_count;
     const double wanted = 1.05 * (double)done * pow(error / draws->tolerance, 2) - (double)done;
-    const size_t most = smaller(smaller(done, draws->count - done), room);
+    const size_t most = ig_smaller(ig_smaller(done, draws->count - done), room);
     round->first = done;
     round->end += bounded(wanted, LEAST_MORE, most);
     round->index++;
@@ -134,7 +135,8 @@ static int draw_all_again(const ig_draws *draws, double error, size_t evaluation
     const size_t room = (draws->max_evaluations - evaluations) / draws->count;
     const double missing = round->precision * (pow(error / draws->tolerance, 2) - 1.0);
     const double wanted = 1.1 * (double)first * sqrt(fmax(missing, 0.0));
-    const size_t nodes = bounded(wanted, round->node_count, smaller(4 * round->node_count, room));
+    const size_t nodes =
+        bounded(wanted, round->node_count, ig_smaller(4 * round->node_count, room));
     if (nodes == 0 || round->index + 1 == draws->rounds)
         return 0;
     const double ratio = (double)nodes / (double)first;
@@ -150,7 +152,7 @@ static int draw_all_again(const ig_draws *draws, double error, size_t evaluation
 int ig_next_round(const ig_work *w, double error, size_t evaluations, ig_round *round)
 {
     const ig_draws *draws = w->request->draws;
-    if (draws->tolerance == 0.0 || error <= draws->tolerance)
+    if (error <= draws->tolerance)
         return 0;
     return draws->is_stratified
                ? draw_all_again(draws, error, evaluations, w->request->nodes.count, round)

@@ -10,7 +10,7 @@
 #include "work.h"
 
 typedef struct {
-    size_t count, group_size, in_group; /* paths so far, those of a group, and of the last one */
+    size_t count, group_size, in_group; /* paths so far, of a group, and of the last one so far */
     ig_path_totals all, group;          /* total and spread; owned */
 } ig_draw_totals;
 
@@ -40,9 +40,15 @@ typedef struct {
     double precision;  /* of this round and those before, where the first one's is 1 */
 } ig_round;
 
+static inline size_t ig_round_points(const ig_round *round)
+{
+    return (round->end - round->first) * round->node_count;
+}
+
 ig_round ig_first_round(const ig_work *work);
 
-/* The next round, after `evaluations` came to a relative standard error; 0 where there is none. */
+/* The next round to a tolerance, after `evaluations` came to a relative standard error; 0 where
+ * there is none. */
 int ig_next_round(const ig_work *work, double error, size_t evaluations, ig_round *round);
 
 /* Node `k` of a path whose nodes are all of one weight. */

@@ -70,7 +70,7 @@ static size_t count_pixels(const ig_paths *paths)
 
 static int is_curve(const ig_paths *paths)
 {
-    return paths->config.curve.kind == IG_BLUR || paths->config.curve.kind == IG_GUIDED;
+    return ig_is_curve(&paths->config.curve);
 }
 
 /* Scratch for its pictures; 0 when memory is short. */
@@ -430,7 +430,7 @@ static void step_guided(const ig_paths *paths, path *slot, const ig_point *point
                         const float *gradient)
 {
     const ig_curve *curve = &paths->config.curve;
-    const size_t step = (size_t)(point->alpha * (double)curve->steps + 0.5);
+    const size_t step = ig_curve_step(curve, point->alpha);
     if (step == curve->steps)
         return;
     memcpy(paths->moved, slot->position, paths->size * sizeof *paths->moved);
@@ -446,12 +446,12 @@ static void find_blur_motion(const ig_paths *paths, const path *slot, double alp
 {
     const ig_shape shape = paths->config.shape;
     const ig_curve *curve = &paths->config.curve;
-    const double sigma = curve->sigma * (1.0 - alpha), difference = 0.01;
+    const double sigma = ig_curve_sigma(curve, alpha);
     double *near = paths->scratch + ig_blur_scratch(shape.height, shape.width, shape.channels);
     ig_blur(slot->image, shape.height, shape.width, shape.channels, sigma, paths->scratch, near);
-    ig_blur(slot->image, shape.height, shape.width, shape.channels, sigma + difference,
+    ig_blur(slot->image, shape.height, shape.width, shape.channels, sigma + IG_BLUR_DIFFERENCE,
             paths->scratch, paths->moved);
-    const double scale = -curve->sigma / (double)curve->steps / difference;
+    const double scale = -curve->sigma / (double)curve->steps / IG_BLUR_DIFFERENCE;
     for (size_t i = 0; i < paths->size; i++)
         paths->moved[i] = scale * (paths->moved[i] - near[i]);
 }
@@ -487,8 +487,7 @@ static void stream_point(const ig_paths *paths, path *slot, const ig_point *poin
 static void blur_picture(const ig_paths *paths, const path *slot, double alpha, float *ret_picture)
 {
     const ig_shape shape = paths->config.shape;
-    const ig_curve *curve = &paths->config.curve;
-    const double away = 1.0 - alpha, sigma = curve->sigma * (curve->is_left ? away : away * away);
+    const double sigma = ig_curve_sigma(&paths->config.curve, alpha);
     ig_blur(slot->image, shape.height, shape.width, shape.channels, sigma, paths->scratch,
             paths->moved);
     for (size_t i = 0; i < paths->size; i++)

@@ -59,7 +59,7 @@ ig_status ig_job_start(const ig_work *w, ig_job *job, size_t image, ig_error *er
         w->result->baseline_scores[image * w->request->target_count + t] = 0.0;
     if (w->request->draws) {
         job->round = ig_first_round(w);
-        job->decided = (job->round.end - job->round.first) * job->round.node_count;
+        job->decided = ig_round_points(&job->round);
         return IG_OK;
     }
     if (!job->refinement) {
@@ -134,8 +134,8 @@ static ig_point refined_point(const ig_job *job, ig_origin *ret_origin)
 static ig_point drawn_point(const ig_work *w, const ig_job *job, ig_origin *ret_origin)
 {
     const ig_round *round = &job->round;
-    const size_t points = (round->end - round->first) * round->node_count;
-    const size_t at = job->issued - (job->decided - points), node = at % round->node_count;
+    const size_t at = job->issued - (job->decided - ig_round_points(round));
+    const size_t node = at % round->node_count;
     *ret_origin = (ig_origin){.path = round->first + at / round->node_count,
                               .ends_path = node + 1 == round->node_count};
     if (!w->request->draws->starts)
@@ -306,7 +306,7 @@ static ig_status end_given(const ig_work *w, ig_job *job, ig_error *error)
     if (draws && draws->tolerance > 0.0 &&
         ig_next_round(w, ig_totals_standard_error(w, &job->totals, job->image), job->settled,
                       &job->round)) {
-        job->decided += (job->round.end - job->round.first) * job->round.node_count;
+        job->decided += ig_round_points(&job->round);
         return IG_OK;
     }
     if (w->result->evaluations)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "numbers.h"
+
 /* An interval that might be halved. */
 typedef struct {
     double error; /* width * ||jump||, what it contributes at the most */
@@ -141,11 +143,6 @@ static double halve(ig_mesh *mesh, size_t index)
     return middle;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 int ig_refinement_split(ig_refinement *r, size_t most)
 {
     const size_t round = r->node_count / 8 > 4 ? r->node_count / 8 : 4;
@@ -156,7 +153,7 @@ int ig_refinement_split(ig_refinement *r, size_t most)
     if (enough) {
         const size_t count = list_intervals(r, intervals);
         qsort(intervals, count, sizeof *intervals, by_error);
-        r->wish_count = smaller(smaller(round, most), count);
+        r->wish_count = ig_smaller(ig_smaller(round, most), count);
         qsort(intervals, r->wish_count, sizeof *intervals, from_the_end);
         for (size_t k = 0; k < r->wish_count; k++)
             r->wishes[k] = (ig_wish){intervals[k].path,

@@ -17,7 +17,7 @@ typedef struct {
     double weight;           /* of them all; the mean is the total over it */
     /* Each for all targets, one after the other; owned. NULL where not wanted. */
     ig_path_totals values, pixels, regions;
-    ig_draw_totals *drawn; /* NULL unless squares or variances of draws are wanted */
+    ig_draw_totals *drawn; /* NULL unless the variance of draws is wanted */
 } ig_totals;
 
 /* The nodes of a path that is complete. */

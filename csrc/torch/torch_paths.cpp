@@ -207,7 +207,7 @@ void destroy(ig_paths *paths) noexcept
 
 bool is_curve(const ig_paths &paths)
 {
-    return paths.config.curve.kind == IG_BLUR || paths.config.curve.kind == IG_GUIDED;
+    return ig_is_curve(&paths.config.curve) != 0;
 }
 
 // A square matrix on the device, for the pixels of a line.
@@ -241,9 +241,8 @@ Tensor upload(const ig_paths &paths, const std::vector<double> &picture)
 Tensor curve_picture(const ig_paths &paths, const Path &path, double alpha)
 {
     const ig_curve &curve = paths.config.curve;
-    const double away = 1.0 - alpha;
     if (curve.kind == IG_BLUR)
-        return blur(paths, path, curve.sigma * (curve.is_left ? away : away * away));
+        return blur(paths, path, ig_curve_sigma(&curve, alpha));
     return upload(paths, path.position);
 }
 
@@ -309,7 +308,14 @@ ig_status fetch_values(const Tensor &values, const Tensor &gradients, double *re
     return IG_OK;
 }
 
-// The squares of what differs along a piece of a path, of every pool; undefined where not wanted.
+// What differs along a piece of a path, in attributions.
+Tensor find_jump(const Chord &chord)
+{
+    // Not in place at first: what is double already is not copied.
+    return chord.gradient.to(at::kDouble).sub(chord.previous).mul_(chord.moved);
+}
+
+// The same of every pool; undefined where not wanted.
 struct Jumps {
     Tensor values, pixels, regions;
 };
@@ -319,8 +325,7 @@ Jumps find_jumps(const Path &path, const Chord &chord, const Sums &sums)
     Jumps jumps;
     if (!sums.jumps.defined())
         return jumps;
-    // Not in place at first: what is double already is not copied.
-    jumps.values = chord.gradient.to(at::kDouble).sub(chord.previous).mul_(chord.moved);
+    jumps.values = find_jump(chord);
     jumps.pixels = jumps.values.mean(-1);
     if (sums.region_jumps.defined())
         jumps.regions = pool(path, jumps.values);
@@ -415,7 +420,7 @@ std::vector<double> step_guided(const ig_paths &paths, const Path &path, const i
 {
     const ig_curve &curve = paths.config.curve;
     const ig_curve_kernels &kernels = *paths.config.kernels;
-    const auto step = static_cast<size_t>(point.alpha * static_cast<double>(curve.steps) + 0.5);
+    const size_t step = ig_curve_step(&curve, point.alpha);
     auto next = path.position;
     if (step == curve.steps)
         return next;
@@ -431,10 +436,10 @@ std::vector<double> step_guided(const ig_paths &paths, const Path &path, const i
 Tensor find_blur_motion(const ig_paths &paths, const Path &path, double alpha)
 {
     const ig_curve &curve = paths.config.curve;
-    const double sigma = curve.sigma * (1.0 - alpha), difference = 0.01;
-    return blur(paths, path, sigma + difference)
+    const double sigma = ig_curve_sigma(&curve, alpha);
+    return blur(paths, path, sigma + IG_BLUR_DIFFERENCE)
         .sub_(blur(paths, path, sigma))
-        .mul_(-curve.sigma / static_cast<double>(curve.steps) / difference);
+        .mul_(-curve.sigma / static_cast<double>(curve.steps) / IG_BLUR_DIFFERENCE);
 }
 
 void stream_point(const ig_paths &paths, Path &path, const ig_point &point, const Tensor &picture,
@@ -579,8 +584,7 @@ void measure_jumps(const ig_paths &paths, Path &path)
         Node &node = path.nodes[k];
         if (node.jump != UNKNOWN)
             continue;
-        const auto chord = node_chord(path, path.nodes[k + 1], node);
-        auto jump = chord.gradient.to(at::kDouble).sub_(chord.previous).mul_(chord.moved);
+        auto jump = find_jump(node_chord(path, path.nodes[k + 1], node));
         if (is_curve(paths))
             jump.div_(path.nodes[k + 1].alpha - node.alpha);
         squares.push_back((paths.config.by_region ? pool(path, jump) : jump).square_().sum());

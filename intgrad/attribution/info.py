@@ -158,8 +158,9 @@ class AttributionInfo:
 
     def summary(self) -> str:
         """Say in a few lines what was explained, how far it may be off, and what that means."""
+        scores = [f"{self.output} {self.score:.4g} at the image", *self._tell_baseline(4)]
         lines = [
-            f"{self._name()}: {self.output} {self.score:.4g} at the image{self._tell_baseline()}",
+            f"{self._name()}: {', '.join(scores)}",
             *self._explain_regions(),
             f"estimated error: {self._explain_error()}",
             *self._explain_delta(),
@@ -183,7 +184,7 @@ class AttributionInfo:
         parts = [
             name if probability is None else f"{name} {_percent(probability)}",
             f"{self.output} {self.score:.3g} here",
-            *self._caption_baseline(),
+            *self._tell_baseline(3),
             f"attributions off by about {_percent(self.error)}"
             if math.isfinite(self.error)
             else "error of the attributions unknown",
@@ -199,15 +200,10 @@ class AttributionInfo:
     def _name(self) -> str:
         return f"class {self.target}" if self.label is None else self.label
 
-    def _tell_baseline(self) -> str:
-        if math.isnan(self.baseline_score):
-            return ""
-        return f", {self.baseline_score:.4g} on {self._baseline_name()}"
-
-    def _caption_baseline(self) -> list[str]:
+    def _tell_baseline(self, digits: int) -> list[str]:
         if math.isnan(self.baseline_score):
             return []
-        return [f"{self.baseline_score:.3g} on {self._baseline_name()}"]
+        return [f"{self.baseline_score:.{digits}g} on {self._baseline_name()}"]
 
     def _baseline_name(self) -> str:
         if self.method == "expected_gradients":
@@ -339,7 +335,7 @@ def make_infos(
                     is_sample=baselines.is_sample,
                     is_known=plan.curve.path != "guided",
                 ),
-                **nodes[i],
+                **({"draws": None} | nodes[i]),
                 **common,
             )
             for t, target in enumerate(row)
@@ -390,12 +386,7 @@ def _list_nodes(result: dict[str, Any], baselines: Baselines, plan: Plan) -> lis
     if plan.tolerance is None:
         alphas = plan.nodes()[0]
         alphas.setflags(write=False)
-        fixed = {
-            "evaluations": count * len(alphas),
-            "alphas": alphas,
-            "steps": plan.steps,
-            "draws": None,
-        }
+        fixed = {"evaluations": count * len(alphas), "alphas": alphas, "steps": plan.steps}
         return [fixed] * len(result["scores"])
     nodes = []
     for row, counts in zip(result["alphas"], result["node_counts"], strict=True):
@@ -404,14 +395,7 @@ def _list_nodes(result: dict[str, Any], baselines: Baselines, plan: Plan) -> lis
         for path in paths:
             path.setflags(write=False)
         alphas = paths[0] if count == 1 else tuple(paths)
-        nodes.append(
-            {
-                "evaluations": evaluations,
-                "alphas": alphas,
-                "steps": evaluations - count,
-                "draws": None,
-            }
-        )
+        nodes.append({"evaluations": evaluations, "alphas": alphas, "steps": evaluations - count})
     return nodes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def check_number(
-    value: Any, name: str, most: float = math.inf, meaning: str = "", least: float = 0.0
+    value: Any, name: str, *, least: float = 0.0, most: float = math.inf, meaning: str = ""
 ) -> float:
     """Return a positive number, or raise a TypeError or ValueError that quotes it.
 

@@ -89,7 +89,9 @@ def check_path(options: Mapping[str, Any]) -> Curve:
             " picture of path='guided' follows from the gradients before it, so give steps="
         )
     sigma, fraction, max_distance = (
-        default if options[name] is None else check_number(options[name], name, most, "", least)
+        default
+        if options[name] is None
+        else check_number(options[name], name, least=least, most=most)
         for name, default, least, most in (
             ("sigma", SIGMA, 0.0, MAX_SIGMA),
             ("fraction", FRACTION, MIN_FRACTION, 1.0),

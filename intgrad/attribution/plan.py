@@ -127,7 +127,7 @@ class Plan:
     @property
     def adds_up(self) -> bool:
         """Say whether attributions add up to a change of the score."""
-        return self.sampling is None or self.sampling.method == "expected_gradients"
+        return self.sampling is None or self.sampling.adds_up
 
     @property
     def is_straight(self) -> bool:
@@ -224,15 +224,11 @@ class Plan:
         draws, sampling = self.draws, self.sampling
         if draws is None or sampling is None:
             return {}
-
-        def draw(image: int, number: int) -> Float32Array:
-            return sampling.draw(images[image], number)
-
         return {
             "draws": (
                 draws.count,
                 draws.per_stratum,
-                draw,
+                sampling.pictures(images),
                 draws.starts,
                 draws.kind,
                 self.tolerance or 0.0,

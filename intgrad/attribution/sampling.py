@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -38,6 +39,8 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 SCORED = 64
 """References whose scores are computed together."""
 
+Draw = Callable[[int, int], Float32Array]
+"""From the number of an image and that of a path to a picture."""
 Nodes = tuple[Any, Any, Any]
 """Alphas, weights and half weights."""
 
@@ -57,11 +60,19 @@ class Sampling(Protocol):
     """How paths are drawn, and where they begin."""
 
     method: str
-    seed: int
-    kind: Kind | None
-    noise: float | None
     has_path: bool
     has_baseline: bool
+    adds_up: bool  # attributions to a change of the score
+
+    @property
+    def kind(self) -> Kind | None:
+        """What is made of the draws, where there is a choice."""
+        ...
+
+    @property
+    def noise(self) -> float | None:
+        """How much of it there is, where there is any."""
+        ...
 
     def design(self, plan: Plan) -> Draws:
         """Say which paths there are."""
@@ -73,8 +84,8 @@ class Sampling(Protocol):
         """Return where the paths begin, once it is found to fit the images."""
         ...
 
-    def draw(self, image: Float32Array, number: int) -> Float32Array:
-        """Return the picture that path `number` of an image begins or ends with."""
+    def pictures(self, images: Float32Array) -> Draw:
+        """Return what makes the pictures that paths of these images begin or end with."""
         ...
 
     def score_baselines(
@@ -91,17 +102,18 @@ class Noise:
     """
 
     method = "smoothgrad"
+    adds_up = False
 
     def __init__(self, draws: Any, noise: Any, kind: Any, of: Any, seed: int | None) -> None:
         self.draws = _check_draws(draws)
-        self.noise: float | None = check_number(noise, "noise", MAX_NOISE)
+        self.noise = check_number(noise, "noise", most=MAX_NOISE)
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if of not in get_args(Of):
             raise ValueError(f"of must be one of {', '.join(get_args(Of))}, got {of!r}")
         if kind == "variance" and self.draws < 4:
             raise ValueError(f"draws must be at least 4 for kind='variance', got {draws}")
-        self.kind: Kind | None = kind
+        self.kind: Kind = kind
         self.has_path = self.has_baseline = of == "integrated_gradients"
         self.seed = secrets.randbits(32) if seed is None else seed
 
@@ -112,7 +124,7 @@ class Noise:
         if plan.tolerance is not None:
             count = max(plan.max_evaluations // len(alphas), 2)
         nodes = (alphas, weights, half if self.kind == "mean" else None)
-        return Draws(count, nodes, kind=self.kind or "mean")
+        return Draws(count, nodes, kind=self.kind)
 
     def make_baselines(
         self, baseline: Any, images: Float32Array, remarks: Remarks, each: bool
@@ -135,13 +147,18 @@ class Noise:
             )
         return Baselines(made.pixels, made.name, True, self.seed)
 
-    def draw(self, image: Float32Array, number: int) -> Float32Array:
-        """Return the image with noise, whose standard deviation is a part of its range."""
-        rng = np.random.default_rng([self.seed, number])
-        picture = rng.standard_normal(image.shape, dtype=np.float32)
-        picture *= (self.noise or 0.0) * float(np.ptp(image))
-        picture += image
-        return picture
+    def pictures(self, images: Float32Array) -> Draw:
+        """Return what adds noise to them, of a standard deviation that is a part of their range."""
+        scales = [self.noise * float(np.ptp(image)) for image in images]
+
+        def draw(image: int, number: int) -> Float32Array:
+            rng = np.random.default_rng([self.seed, number])
+            picture = rng.standard_normal(images.shape[1:], dtype=np.float32)
+            picture *= scales[image]
+            picture += images[image]
+            return picture
+
+        return draw
 
     def score_baselines(
         self, model: Model, result: dict[str, Any], targets: Targets, plan: Plan
@@ -154,10 +171,10 @@ class References:
     """Paths from references: Expected Gradients (Erion et al. 2021, arXiv 1906.10670)."""
 
     method = "expected_gradients"
-    kind: Kind | None = None
-    noise: float | None = None
+    kind = noise = None
     has_path = True
     has_baseline = False
+    adds_up = True
 
     def __init__(self, references: Any, draws: Any, independent: Any, seed: int | None) -> None:
         self.references = _check_references(references)
@@ -219,9 +236,9 @@ class References:
         name = f"{len(self.references)} references"
         return Baselines(np.zeros((1, 1, *shape), np.float32), name, True, self.seed)
 
-    def draw(self, image: Float32Array, number: int) -> Float32Array:
-        """Return the reference that path `number` begins with."""
-        return self._read(self._order[number])
+    def pictures(self, images: Float32Array) -> Draw:
+        """Return what reads the references that paths begin with, the same for every image."""
+        return lambda image, number: self._read(self._order[number])
 
     def _read(self, number: int) -> Float32Array:
         return to_float32(to_real_array(self.references[number], "references"))
