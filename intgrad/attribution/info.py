@@ -26,7 +26,7 @@ UNKNOWN_REGIONS = (
     "off by more than the pixels, nobody knows by how much: along a guided path errors of"
     " neighbours pile up"
 )
-"""Measured: estimates of them were 0.4 to 0.8 of the truth (benchmarks/methods.py)."""
+"""The estimate was too small there, by more than it is anywhere else."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
