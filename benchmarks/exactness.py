@@ -1,6 +1,6 @@
-"""Estimated against true error of the attributions, on the demo's Xception and photograph.
+"""Estimated against true error of the attributions, on two photographs.
 
-    python benchmarks/exactness.py [--output logit] [--out FILE.json]
+    python benchmarks/exactness.py [--output logit] [--model lite0] [--out FILE.json]
 
 The truth is a 513-point trapezoid, which takes a few minutes; its gradients also show how they move
 along the path, which is what the estimate rests on (docs/how-it-works.md). Then what two docstrings
@@ -18,7 +18,6 @@ import truth
 
 import intgrad
 
-PICTURE = {"kitchen": "0412", "lite0": "chelsea", "random": "patches-0"}
 AIMS = (
     *({"steps": steps} for steps in (8, 16, 32, 50, 64, 128)),
     *({"tolerance": tolerance} for tolerance in (0.2, 0.1, 0.05, 0.025)),
@@ -45,6 +44,24 @@ INCREMENTS = (("lag, of 512", "lag", ""), ("increment / mean norm", "increment",
 BFLOAT16_STEPS = 16
 BFLOAT16 = (("times the time of ieee", "time", ".2f"), ("off ieee", "off", ".1%"))
 DRAWS = (("correlation of two draws", "correlation", ".3f"), ("baseline_error", "error", ".0%"))
+
+
+def measure_picture(model, job, name, image, target):
+    """Return the sections of a report that one photograph makes."""
+    gradients = truth.path_gradients(job, image, target)
+    true, output = truth.integrate(gradients, image), job["output"]
+    rows = [measure(model, image, target, true, output, aim) for aim in AIMS]
+    regions = [
+        measure_regions(model, image, target, true, output, aim, count)
+        for count in PATCHES
+        for aim in REGION_AIMS
+    ]
+    increments = measure_increments(gradients)
+    return [
+        (f"Error of the {output}, {name}", rows, ERRORS, []),
+        (f"Error of square regions, {output}, {name}", regions, REGIONS, []),
+        (f"How the gradient moves, {name}", increments, INCREMENTS, []),
+    ]
 
 
 def measure(model, image, target, true, output, aim):
@@ -134,24 +151,17 @@ def main():
     parser = harness.parser(__doc__, output="logit")
     options = parser.parse_args()
     job = harness.make_job(options, options.model)
-    name = PICTURE[options.model]
-    image, target = models.pictures(job["model"], job["size"])[name]
-    gradients = truth.path_gradients(job, image, target)
-    true = truth.integrate(gradients, image)
-    increments = measure_increments(gradients)
     model = contenders.load_intgrad(job)
-    rows = [measure(model, image, target, true, job["output"], aim) for aim in AIMS]
-    regions = [
-        measure_regions(model, image, target, true, job["output"], aim, count)
-        for count in PATCHES
-        for aim in REGION_AIMS
+    pictures = models.pictures(job["model"], job["size"])
+    sections = [
+        section
+        for name in models.TWO[options.model]
+        for section in measure_picture(model, job, name, *pictures[name])
     ]
+    image, target = pictures[models.TWO[options.model][0]]
     bfloat16 = measure_bfloat16(job, model, image, target)
     draws = measure_draws(model, image, target)
-    sections = [
-        (f"Error of the {job['output']}, {name}", rows, ERRORS, []),
-        (f"Error of square regions, {job['output']}, {name}", regions, REGIONS, []),
-        (f"How the gradient moves, {name}", increments, INCREMENTS, []),
+    sections += [
         (f"bfloat16, {job['output']}, {BFLOAT16_STEPS + 1} points", bfloat16, BFLOAT16, []),
         ("Random baselines, softmax, 20 steps", draws, DRAWS, []),
     ]

@@ -16,7 +16,6 @@ import numpy as np
 
 import intgrad
 
-NAMES = {"kitchen": ("0412", "0013"), "lite0": ("chelsea", "coffee"), "random": ("patches-0",)}
 NODES = (17, 33, 65, 129)
 GUIDED_STEPS = (50, 200)
 RUNS = 8
@@ -227,7 +226,7 @@ def main():
     model = contenders.load_intgrad(job)
     paths, draws = [], []
     pictures = models.pictures(job["model"], job["size"])
-    for name in NAMES[options.model][: options.pictures]:
+    for name in models.TWO[options.model][: options.pictures]:
         image, target = pictures[name]
         for measure in (measure_blur, measure_guided):
             paths += [{"picture": name, **row} for row in measure(model, image, target)]

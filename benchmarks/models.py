@@ -20,6 +20,8 @@ CACHE = Path(os.environ.get("INTGRAD_CACHE", ROOT / ".cache"))
 SIZES = {"kitchen": 299, "random": 299, "lite0": 224, "portable": 299}
 PORTABLE = CACHE / "portable.pt"
 KITCHEN_TARGETS = {"0412": 1, "0013": 3, "0207": 5}
+TWO = {"kitchen": ("0412", "0013"), "lite0": ("chelsea", "coffee"), "random": ("patches-0",)}
+"""The pictures whose errors are measured."""
 
 sys.path.insert(0, str(ROOT / "tools"))
 

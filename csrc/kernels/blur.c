@@ -14,13 +14,14 @@ void ig_blur_weights(double sigma, size_t length, double *ret_weights)
     for (long d = -radius; d <= radius; d++)
         norm += radius ? exp(-0.5 * (double)(d * d) / (sigma * sigma)) : 1.0;
     memset(ret_weights, 0, length * length * sizeof *ret_weights);
-    for (long y = 0; y < n; y++)
-        for (long d = -radius; d <= radius; d++) {
+    for (long d = -radius; d <= radius; d++) {
+        const double weight = (radius ? exp(-0.5 * (double)(d * d) / (sigma * sigma)) : 1.0) / norm;
+        for (long y = 0; y < n; y++) {
             const long folded = ((y + d) % (2 * n) + 2 * n) % (2 * n);
             const long from = folded < n ? folded : 2 * n - 1 - folded;
-            const double weight = radius ? exp(-0.5 * (double)(d * d) / (sigma * sigma)) : 1.0;
-            ret_weights[y * n + from] += weight / norm;
+            ret_weights[y * n + from] += weight;
         }
+    }
 }
 
 enum { BLOCK = 32 };

@@ -83,7 +83,8 @@ def make_baselines(
         pixels = to_float32(array.reshape((1,) * (5 - array.ndim) + array.shape))
         is_stack = array.ndim == 4 or pixels.shape[1] > 1
         name = f"stack of {pixels.shape[1]}" if is_stack else "array"
-    _doubt_pixels(pixels, array.dtype.kind == "f", images, remarks)
+    range_ = (float(pixels.min()), float(pixels.max()))
+    doubt_pixels("baseline", *range_, array.dtype.kind == "f", images, remarks)
     return Baselines(pixels, name)
 
 
@@ -114,20 +115,19 @@ def _check_shape(shape: tuple[int, ...], images: tuple[int, ...], each: bool) ->
         )
 
 
-def _doubt_pixels(
-    baseline: Float32Array, is_float: bool, images: Float32Array, remarks: Remarks
+def doubt_pixels(
+    name: str, low: float, high: float, is_float: bool, images: Float32Array, remarks: Remarks
 ) -> None:
-    """Warn of a baseline that was scaled or normalised, where the images were not."""
-    low, high = baseline.min(), baseline.max()
+    """Warn of a baseline in low..high that was scaled or normalised, where images were not."""
     is_scaled = is_float and low >= 0 and 0 < high <= 1
     if not np.isfinite([low, high]).all() or (low >= 0 and high <= 255 and not is_scaled):
         return  # where it is not finite, the core says
     if images.min() < 0 or not 1 < images.max() <= 255:
         return
-    advice = "255 * baseline" if is_scaled else "it as it was before it was normalised"
+    advice = f"255 * {name}" if is_scaled else "it as it was before it was normalised"
     remarks.make(
-        "baseline",
-        f"the baseline's values lie in {low:.4g}..{high:.4g}, and the images' are pixels in 0..255:"
+        name,
+        f"the {name}'s values lie in {low:.4g}..{high:.4g}, and the images' are pixels in 0..255:"
         f" pass {advice}",
     )
 

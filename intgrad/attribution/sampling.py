@@ -16,7 +16,7 @@ from .. import _core
 from ..images.arrays import Float32Array, to_float32, to_real_array
 from ..models.model import Model, check_int
 from ..models.targets import Targets
-from .baselines import Baselines, make_baselines
+from .baselines import Baselines, doubt_pixels, make_baselines
 from .numbers import check_number
 from .remarks import Remarks
 
@@ -221,7 +221,16 @@ class References:
     ) -> Baselines:
         """Check the references that are used; return a placeholder, as they are read when drawn."""
         shape = images.shape[1:]
-        for number in np.unique(self._order) if shape != self._shape else ():
+        if shape != self._shape:
+            self._check(images, remarks)
+            self._shape = shape
+        name = f"{len(self.references)} references"
+        return Baselines(np.zeros((1, 1, *shape), np.float32), name, True, self.seed)
+
+    def _check(self, images: Float32Array, remarks: Remarks) -> None:
+        """Look at all references that are used, before any work."""
+        shape, low, high, is_float = images.shape[1:], math.inf, -math.inf, True
+        for number in np.unique(self._order):
             picture = to_real_array(self.references[number], f"references[{number}]")
             if picture.shape != shape:
                 raise ValueError(
@@ -232,9 +241,9 @@ class References:
                 raise ValueError(
                     f"references must be finite; references[{number}] holds NaN or inf"
                 )
-        self._shape = shape
-        name = f"{len(self.references)} references"
-        return Baselines(np.zeros((1, 1, *shape), np.float32), name, True, self.seed)
+            low, high = min(low, float(picture.min())), max(high, float(picture.max()))
+            is_float &= picture.dtype.kind == "f"
+        doubt_pixels("reference", low, high, is_float, images, remarks)
 
     def pictures(self, images: Float32Array) -> Draw:
         """Return what reads the references that paths begin with, the same for every image."""

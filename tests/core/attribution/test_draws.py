@@ -445,6 +445,20 @@ def test_references_may_be_any_sequence(kind, tmp_path):
     assert "on the mean of 7 references" in info.summary()
 
 
+@pytest.mark.parametrize(
+    ("references", "advice"),
+    [
+        (REFERENCES / 255, r"0\S*\.\.\S+, .* pass 255 \* reference"),
+        ((REFERENCES - 128) / 64, "as it was before it was normalised"),
+    ],
+)
+def test_references_that_are_no_pixels_are_warned_of(references, advice):
+    with pytest.warns(UserWarning, match=f"the reference's values lie in .*{advice}"):
+        expect(Wave(SHAPE), pixels(SHAPE), references=references, draws=28, seed=1)
+    dark = np.concatenate([np.zeros((1, *SHAPE), np.float32), REFERENCES])
+    expect(Wave(SHAPE), pixels(SHAPE), references=dark, draws=32, seed=1)
+
+
 def test_only_references_that_are_drawn_are_read():
     references = Lazy(pixels((500, *SHAPE), 3))
     expect(Wave(SHAPE), pixels(SHAPE), references=references, draws=20)

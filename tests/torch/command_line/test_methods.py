@@ -122,7 +122,7 @@ def test_what_is_told_and_drawn(method, title, start, drawn, capsys):
         assert "off by about" in text or method == "guided"
     assert "off by about" in drawn["caption"]
     # Regions of a guided path have no estimate of their error, and the text says why.
-    assert ("nobody knows by how much" in told) == (method == "guided")
+    assert ("how far they are off is unknown" in told) == (method == "guided")
     assert ("completeness gap" in told) == (start is not None)
 
 
