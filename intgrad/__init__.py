@@ -10,6 +10,9 @@ Importing the package imports NumPy and the C core, and nothing else: torch, Pil
 and the others are imported by the functions that need them.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from . import adapters
 from ._core import ModelError
 from ._version import __version__
@@ -28,6 +31,9 @@ from .models.torch.kept_memory import keep_freed_memory
 from .pictures.sliders import explore
 from .pictures.visualizer import GradVisualizer
 
+if TYPE_CHECKING:
+    from . import metrics
+
 __all__ = [
     "AttributionInfo",
     "BackendError",
@@ -45,8 +51,16 @@ __all__ = [
     "keep_freed_memory",
     "load_image",
     "load_model",
+    "metrics",
     "random_baseline_integrated_gradients",
     "save_model",
     "smoothgrad",
     "xrai",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what few need when it is asked for."""
+    if name == "metrics":
+        return importlib.import_module(".metrics", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -100,3 +100,16 @@ def xrai(
     is_fast: bool,
     /,
 ) -> tuple[_Int32, _Int32, _Float64]: ...
+
+# Perturbed pictures and their scores, from csrc/binding/mixes.c.
+def mixed_scores(
+    model: Any,
+    pictures: _Float32,
+    orders: _Int32,
+    each: _Int64,
+    output: str,
+    batch_size: int,
+    progress: _Progress,
+    /,
+) -> _Float32: ...
+def impute(picture: _Float32, missing: _Bool, /) -> _Float32: ...

@@ -22,6 +22,7 @@ static int core_exec(PyObject *module)
         PyModule_AddFunctions(module, ig_integration_methods) < 0 ||
         PyModule_AddFunctions(module, ig_visual_methods) < 0 ||
         PyModule_AddFunctions(module, ig_xrai_methods) < 0 ||
+        PyModule_AddFunctions(module, ig_mix_methods) < 0 ||
         PyModule_AddIntConstant(module, "FIRST_NODES", IG_FIRST_NODES) < 0)
         return -1;
     ig_core_state *state = ig_state_of(module);

@@ -15,5 +15,6 @@ extern PyMethodDef ig_curve_methods[];       /* curves.c: blur */
 extern PyMethodDef ig_integration_methods[]; /* integration.c: integrate */
 extern PyMethodDef ig_visual_methods[];      /* visual.c: the transforms of GradVisualizer */
 extern PyMethodDef ig_xrai_methods[];        /* xrai.c: regions ranked by density */
+extern PyMethodDef ig_mix_methods[];         /* mixes.c: perturbed pictures, and their scores */
 
 #endif

@@ -46,14 +46,16 @@ static int cancelled(const ig_batches *work, size_t done, size_t total)
     return work->between && work->between(work->context, done, total);
 }
 
-ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count, size_t num_classes,
-                    size_t *batch_size, float *ret_scores, ig_error *error)
+/* Returns the pictures from .. from + n - 1, which the context owns. */
+typedef const float *(*some_pictures)(void *context, size_t from, size_t n);
+
+static ig_status score(const ig_batches *work, some_pictures some, void *context, size_t count,
+                       size_t num_classes, size_t *batch_size, float *ret_scores, ig_error *error)
 {
-    const size_t size = ig_shape_size(work->shape);
     for (size_t from = 0; from < count;) {
         const size_t n = ig_smaller(count - from, *batch_size);
         float *scores = ret_scores + from * num_classes;
-        const ig_status status = work->backend->scores(work->model, pictures + from * size, n,
+        const ig_status status = work->backend->scores(work->model, some(context, from, n), n,
                                                        work->shape, work->output, scores, error);
         if (status == IG_NO_MEMORY && ig_halve_batch(work->backend, work->model, n, batch_size))
             continue;
@@ -69,6 +71,62 @@ ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count,
             return IG_PENDING;
     }
     return IG_OK;
+}
+
+typedef struct {
+    const float *pictures;
+    size_t size;
+} given;
+
+static const float *some_given(void *context, size_t from, size_t n)
+{
+    (void)n;
+    const given *all = context;
+    return all->pictures + from * all->size;
+}
+
+ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count, size_t num_classes,
+                    size_t *batch_size, float *ret_scores, ig_error *error)
+{
+    given all = {pictures, ig_shape_size(work->shape)};
+    return score(work, some_given, &all, count, num_classes, batch_size, ret_scores, error);
+}
+
+typedef struct {
+    const ig_mixes *mixes;
+    ig_shape shape;
+    float *batch;
+} mixed;
+
+static const float *some_mixed(void *context, size_t from, size_t n)
+{
+    const mixed *all = context;
+    const ig_mixes *mixes = all->mixes;
+    const size_t pixels = all->shape.height * all->shape.width;
+    const size_t size = pixels * all->shape.channels;
+    for (size_t k = 0; k < n; k++) {
+        const ig_mix_of mix = mixes->each[from + k];
+        ig_mix(mixes->pictures + (size_t)mix.picture * size,
+               mixes->pictures + (size_t)mix.other * size,
+               mixes->orders + (size_t)mix.order * pixels, mix.taken, pixels, all->shape.channels,
+               all->batch + k * size);
+    }
+    return all->batch;
+}
+
+ig_status ig_mixed_scores(const ig_batches *work, const ig_mixes *mixes, size_t count,
+                          size_t num_classes, size_t *batch_size, float *ret_scores,
+                          ig_error *error)
+{
+    mixed all = {mixes, work->shape, NULL};
+    const size_t batch = ig_smaller(count, *batch_size);
+    all.batch = malloc((batch ? batch : 1) * ig_shape_size(work->shape) * sizeof *all.batch);
+    if (!all.batch)
+        return ig_fail(error, IG_NO_MEMORY, "out of memory for a batch of %zu pictures", batch);
+    const ig_status status =
+        score(work, some_mixed, &all, count, num_classes, batch_size, ret_scores, error);
+    free(all.batch);
+    return status;
 }
 
 ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t count,

@@ -27,6 +27,24 @@ typedef struct {
 ig_status ig_scores(const ig_batches *work, const float *pictures, size_t count, size_t num_classes,
                     size_t *batch_size, float *ret_scores, ig_error *error);
 
+/* A picture of which some pixels are another's: where its order is less than `taken`. */
+typedef struct {
+    int64_t picture, other, order, taken;
+} ig_mix_of;
+
+/* Pictures that are mixed from others a batch at a time, so that memory does not grow with their
+ * number. All borrowed: pictures (P, H, W, C), orders (R, H, W), and which of them each takes. */
+typedef struct {
+    const float *pictures;
+    const int32_t *orders;
+    const ig_mix_of *each;
+} ig_mixes;
+
+/* ret_scores (count, num_classes). */
+ig_status ig_mixed_scores(const ig_batches *work, const ig_mixes *mixes, size_t count,
+                          size_t num_classes, size_t *batch_size, float *ret_scores,
+                          ig_error *error);
+
 /* Gradients at the pictures themselves: targets (count, target_count), ret_gradients
  * (count, target_count, H, W, C). */
 ig_status ig_gradients(const ig_batches *work, const float *pictures, size_t count,

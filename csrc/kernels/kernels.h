@@ -184,6 +184,24 @@ size_t ig_xrai(const double *attributions, size_t pixels, ig_segments segments, 
                double most_covered, int is_fast, void *scratch, int32_t *ret_labels,
                int32_t *ret_segments, double *ret_densities);
 
+/* mix.c: pictures of which some pixels are another picture's ---------------------------------- */
+
+/* ret_picture = other where order[p] < taken, picture elsewhere; order (pixels), which holds 0 ..
+ * pixels - 1 where pixels are taken one by one. */
+void ig_mix(const float *picture, const float *other, const int32_t *order, int64_t taken,
+            size_t pixels, size_t channels, float *ret_picture);
+
+/* impute.c: pixels that are missing from their neighbours ------------------------------------- */
+
+/* Doubles of scratch that ig_impute takes. */
+size_t ig_impute_scratch(size_t height, size_t width);
+
+/* ret_picture = picture, but that every missing pixel is the mean of its 8 neighbours, of which
+ * those at a corner weigh half; not all may be missing. Exact to 1e-6 of the residual; the time
+ * grows with the width of what is missing. */
+void ig_impute(const float *picture, const unsigned char *missing, size_t height, size_t width,
+               size_t channels, double *scratch, float *ret_picture);
+
 /* tone.c: from attributions to a map of 0..1 -------------------------------------------------- */
 
 /* Maps are double from here on: the seed's results are float64, and a threshold is one of the

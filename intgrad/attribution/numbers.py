@@ -31,3 +31,14 @@ def check_number(
     limit = f" up to {most:g}" if most < math.inf else ""
     kind = f"number from {least:g}" if least else "positive number"
     raise ValueError(f"{name} must be a {kind}{limit}{meaning}, got {value!r}")
+
+
+def check_fraction(value: Any, name: str) -> float:
+    """Return a number in [0, 1], or raise a TypeError or ValueError that quotes it."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number in 0..1, got {value!r}") from None
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must be in 0..1, got {value!r}")
+    return number

@@ -13,6 +13,7 @@ from .. import _core
 from ..images.arrays import Float32Array, to_real_array
 from ..models.model import check_int
 from . import segmentation
+from .numbers import check_fraction
 from .regions import Int32Array, check_labels
 
 Algorithm = Literal["full", "fast"]
@@ -58,7 +59,7 @@ class Ranking:
         TypeError, ValueError
             If `area` is no number, or outside of 0..1.
         """
-        wanted = _check_fraction(area, "area") * self.labels.size
+        wanted = check_fraction(area, "area") * self.labels.size
         return self.labels < np.searchsorted(np.append(0, self.pixels.cumsum()), wanted)
 
     @classmethod
@@ -179,7 +180,7 @@ def xrai(
     """
     if algorithm not in ("full", "fast"):
         raise ValueError(f"algorithm must be 'full' or 'fast', got {algorithm!r}")
-    area = _check_fraction(area_threshold, "area_threshold")
+    area = check_fraction(area_threshold, "area_threshold")
     if algorithm == "fast" and area != 1:
         raise ValueError(
             f"area_threshold={area_threshold} is for algorithm='full': 'fast' takes all segments"
@@ -262,14 +263,3 @@ def _check_sizes(segments: list[Runs], least: int) -> None:
             f"min_pixel_diff={least} leaves out all of {len(segments)} segments: the largest has"
             f" {largest} pixels"
         )
-
-
-def _check_fraction(value: Any, name: str) -> float:
-    """Return a number in [0, 1]."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number in 0..1, got {value!r}") from None
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name} must be in 0..1, got {value!r}")
-    return number

@@ -85,6 +85,7 @@ class Model:
         self._scores = scores
         self._callable_output: Output | None = callable_output
         self._takes_batches = takes_batches
+        self._layers: Any = None  # of the user's module, where there is one (models/torch/layers)
         self.device = device
         self.input_size = input_size
         self.labels = labels
@@ -181,15 +182,19 @@ class Model:
             If the model fails or gives NaN or inf.
         """
         batch, single = self._to_batch(images)
-        scores = self._compute_scores(batch, self._probabilities_output)
-        if self._callable_output == "log_softmax":
-            scores = np.exp(scores)
-        elif self._callable_output == "logit":
-            if scores.shape[1] == 1:  # against 0, the logit of all else
-                scores = np.concatenate([scores, np.zeros_like(scores)], axis=1)
-            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-            scores = (scores / scores.sum(axis=1, keepdims=True))[:, : self.num_classes]
+        scores = self._to_probabilities(self._compute_scores(batch, self._probabilities_output))
         return scores[0] if single else scores
+
+    def _to_probabilities(self, scores: Float32Array) -> Float32Array:
+        """Return the probabilities behind scores (N, K) of `_probabilities_output`."""
+        if self._callable_output == "log_softmax":
+            return np.asarray(np.exp(scores))
+        if self._callable_output != "logit":
+            return scores
+        if scores.shape[1] == 1:  # against 0, the logit of all else
+            scores = np.concatenate([scores, np.zeros_like(scores)], axis=1)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray((scores / scores.sum(axis=1, keepdims=True))[:, : self.num_classes])
 
     def top(
         self, images: Any, k: int = 5

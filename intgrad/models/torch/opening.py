@@ -13,9 +13,18 @@ from ..facts import Facts, given_facts, read_facts
 from ..model import Model
 from ..presets.recognising import settle
 from ..wanted import Score, Wanted
-from .backend import check_devices, import_torch, is_archive, is_program, quiet_numbers, quiet_torch
+from .backend import (
+    check_devices,
+    import_torch,
+    is_archive,
+    is_module,
+    is_program,
+    quiet_numbers,
+    quiet_torch,
+)
 from .copying import check_lent
 from .exported import find_facts, open_program
+from .layers import Layers
 from .original import Original, find_original
 from .probe import Findings, probe
 from .reversing import reverse_channels
@@ -25,6 +34,7 @@ from .score import add_score, check_score, name_score
 
 def open_model(source: Any, wanted: Wanted) -> Model:
     """Open an archive, a program or a module, as `load_model` says, which also says what fails."""
+    given, asked = source, wanted
     if wanted.score is not None:
         check_score(wanted.score, wanted.scores, wanted.multilabel, wanted.backend)
         wanted = replace(wanted, scores="logits", multilabel=False, backend="autograd")
@@ -56,7 +66,10 @@ def open_model(source: Any, wanted: Wanted) -> Model:
     )
     for text in findings.remarks:
         warnings.warn(text, stacklevel=caller_level())
-    return _make_model(running, findings, wanted, devices)
+    model = _make_model(running, findings, wanted, devices)
+    if is_module(given):
+        model._layers = Layers(given, lambda module: open_model(module, asked))
+    return model
 
 
 def _read(source: Any, wanted: Wanted) -> tuple[Any, Facts, bool]:

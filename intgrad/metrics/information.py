@@ -1,0 +1,301 @@
+"""AIC and SIC: what the model makes of a picture that holds as much information."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._optional import require
+from ..attribution.call import check_seed
+from ..attribution.numbers import check_fraction
+from ..images.arrays import Float32Array
+from ..models.model import Model
+from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .passes import Mix
+from .ranking import Float64Array, Int32Array, Reduce, check_reduce
+from .result import MetricResult
+from .statistics import trapezoid
+from .subjects import Map, Subject, Subjects
+
+PIC = (
+    "Kapishnikov et al., XRAI, ICCV 2019, arXiv 1906.02825; PAIR saliency, saliency/metrics/pic.py"
+)
+THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.10, 0.13, 0.21, 0.34, 0.5, 0.75)
+"""Fractions of the pixels that the authors reveal."""
+KNOWN = 0.01
+"""The part of the pixels that the blurred picture begins with."""
+PLACES = np.linspace(0, 1, 1001)
+"""Of the curve."""
+
+Mask = npt.NDArray[np.bool_]
+Pictures = list[tuple[Float32Array, int]]
+"""Pictures and how many bytes they take."""
+
+
+class _Information(Metric):
+    """The prediction over the information of pictures whose most relevant pixels are sharp."""
+
+    higher_is_better = True
+    reference = PIC
+    fractions = PLACES
+
+    def __init__(
+        self,
+        thresholds: Sequence[float],
+        least_probability: float,
+        keep_monotonous: bool,
+        reduce: Reduce,
+        seed: int,
+    ) -> None:
+        self._thresholds = [check_fraction(t, "thresholds") for t in thresholds]
+        if not self._thresholds or sorted(set(self._thresholds)) != self._thresholds:
+            raise ValueError(f"thresholds must ascend, and be one or more, got {thresholds!r}")
+        self._least = check_fraction(least_probability, "least_probability")
+        self._keep_monotonous = bool(keep_monotonous)
+        self._reduce: Reduce = check_reduce(reduce)
+        self._seed = check_seed(seed) or 0
+        self.passes = len(self._thresholds) + 2
+
+    @property
+    def convention(self) -> str:
+        """Say what is computed."""
+        return (
+            f"{len(self._thresholds)} pictures blurred by linear interpolation of the"
+            f" {KNOWN:.0%} of pixels drawn by seed {self._seed} and of the most relevant by the"
+            f" channels' {self._reduce}; information is the size as lossless WebP; both axes from 0"
+            " for the blurred picture to 1 for the image"
+            + ", the curve not falling" * self._keep_monotonous
+            + f"; images below a probability of {self._least:g} left out"
+        )
+
+    def prepare(self, subjects: Subjects) -> None:
+        """Check what it needs of the images."""
+        channels = subjects.images.shape[3]
+        if channels not in (1, 3):
+            raise ValueError(f"{self.name} needs images of 1 or 3 channels, got {channels}")
+        require("PIL.Image", "pillow", self.name)
+        require("scipy.interpolate", "scipy", self.name, extra="metrics")
+
+    def measure(self, subject: Subject, map_: Map) -> Measuring:
+        """Measure a map of an image."""
+        seed, key = [self._seed, subject.number], ("information", self._seed)
+        image, image_size = subject.shared(
+            (*key, "image"), lambda: _sized(_to_bytes(subject.pixels))
+        )
+        known = subject.shared((*key, "known"), lambda: draw_mask(image.shape[:2], seed))
+        blurred, blurred_size = subject.shared(
+            (*key, "blurred"), lambda: _sized(blur(image, known))
+        )
+        if blurred_size >= image_size:
+            return Measured(math.nan, note="the blurred picture holds as much information")
+        pictures = map_.shared(
+            (*key, self._reduce, *self._thresholds),
+            lambda: self._reveal(image, known, map_.ranks(self._reduce, self._seed)),
+        )
+        scores = yield [Mix(image), Mix(blurred), *(Mix(picture) for picture, _ in pictures)]
+        whole, least, *between = self.predict(scores, subject.target).tolist()
+        if whole < self._least:
+            return Measured(math.nan, note=f"its probability {whole:.3g} is below {self._least:g}")
+        if least >= whole:
+            return Measured(math.nan, note="the blurred picture scores as high")
+        sizes = [size for _, size in pictures]
+        curve = self._interpolate(
+            (np.array(sizes) - blurred_size) / (image_size - blurred_size),
+            (np.array(between) - least) / (whole - least),
+        )
+        return Measured(trapezoid(curve, PLACES), curve)
+
+    def summarise(self, curves: Float64Array) -> tuple[Float64Array, float]:
+        """Return the median of curves (N, P), and its area, as the authors do."""
+        curve = np.asarray(np.median(curves, axis=0))
+        return curve, trapezoid(curve, PLACES)
+
+    def predict(self, scores: Float64Array, target: int) -> Float64Array:
+        """Return what the model predicts, of probabilities (n, K)."""
+        raise NotImplementedError
+
+    def _reveal(self, image: Float32Array, known: Mask, ranks: Int32Array) -> Pictures:
+        """Return pictures in which the most relevant pixels are those of the image."""
+        last = ranks.size - 1
+        counts = [ranks.size - math.ceil(last * (1 - t)) for t in self._thresholds]
+        return [_sized(blur(image, known | (ranks < count))) for count in counts]
+
+    def _interpolate(self, information: Float64Array, predicted: Float64Array) -> Float64Array:
+        predicted = predicted.clip(0, 1)
+        if self._keep_monotonous:
+            predicted = np.maximum.accumulate(predicted)
+        x = np.append(information.clip(0, 1), (0.0, 1.0))
+        y = np.append(predicted, (0.0, 1.0))
+        order = np.argsort(x, kind="stable")
+        curve: Float64Array = np.interp(PLACES, x[order], y[order])
+        curve[-1] = 1.0
+        return curve
+
+
+class AIC(_Information):
+    """Whether the target is the top class."""
+
+    name = "aic"
+    formula = "integral of [target is the top class] d information, both from 0 to 1; median curve"
+
+    def predict(self, scores: Float64Array, target: int) -> Float64Array:
+        """Return 1 where it is."""
+        return np.asarray(scores.argmax(axis=1) == target, np.float64)
+
+
+class SIC(_Information):
+    """The probability of the target."""
+
+    name = "sic"
+    formula = "integral of P(target) d information, both from 0 to 1; median curve"
+
+    def predict(self, scores: Float64Array, target: int) -> Float64Array:
+        """Return it."""
+        return np.asarray(scores[:, target])
+
+
+@measures(AIC)
+def aic(
+    model: Model,
+    images: Any,
+    attributions: Any,
+    targets: Any = None,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    least_probability: float = 0.8,
+    keep_monotonous: bool = True,
+    reduce: Reduce = "sum",
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> MetricResult:
+    """Measure how little information of the image the model needs to name the target.
+
+    The Accuracy Information Curve (Kapishnikov et al. 2019 [1]_): pictures are blurred, but for the
+    most relevant pixels; a picture's information is its size as lossless WebP, and its value
+    whether the target is the top class. Higher is better. As PAIR's code has it, whose results
+    these are for a map without equal values.
+
+    Parameters
+    ----------
+    model, images, attributions, targets, reduce, batch_size, progress
+        As in `deletion`. Pixels are rounded to whole numbers.
+    thresholds : sequence of float
+        Fractions of the pixels that are revealed, ascending; the authors' 13.
+    least_probability : float
+        Images are left out (NaN, and `notes` says so) whose prediction is less. Of `aic`, that is
+        whether the target is their top class.
+    keep_monotonous : bool
+        Whether the curve may not fall, as for the authors.
+    seed : int
+        Draws the 1 % of pixels of each image that the blurred picture is made of.
+
+    Returns
+    -------
+    MetricResult
+        The area of each image's curve in `values`; `curve` is the median of all, `area` its own.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, ModelError
+        As `deletion`.
+    ImportError
+        If SciPy or Pillow are not installed (`pip install intgrad[metrics]`).
+
+    References
+    ----------
+    .. [1] Kapishnikov et al., "XRAI: Better Attributions Through Regions", ICCV 2019, arXiv
+       1906.02825.
+    """
+    metric = AIC(thresholds, least_probability, keep_monotonous, reduce, seed)
+    return measure_one(
+        metric, model, images, attributions, targets, batch_size=batch_size, progress=progress
+    )
+
+
+@measures(SIC)
+def sic(
+    model: Model,
+    images: Any,
+    attributions: Any,
+    targets: Any = None,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    least_probability: float = 0.8,
+    keep_monotonous: bool = True,
+    reduce: Reduce = "sum",
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> MetricResult:
+    """Measure how little information of the image the model needs to be as sure of the target.
+
+    The Softmax Information Curve (Kapishnikov et al. 2019): as `aic`, but the value of a picture is
+    the probability of the target. Higher is better.
+
+    Parameters
+    ----------
+    model, images, attributions, targets, reduce, batch_size, progress
+        As in `deletion`.
+    thresholds, least_probability, keep_monotonous, seed
+        As in `aic`, with which it shares all passes in `compare`.
+
+    Returns
+    -------
+    MetricResult
+        As `aic`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, ModelError, ImportError
+        As `aic`.
+    """
+    metric = SIC(thresholds, least_probability, keep_monotonous, reduce, seed)
+    return measure_one(
+        metric, model, images, attributions, targets, batch_size=batch_size, progress=progress
+    )
+
+
+def draw_mask(shape: tuple[int, ...], seed: Any) -> Mask:
+    """Return (H, W), the pixels that the blurred picture is made of, its corners among them."""
+    height, width = shape
+    mask = np.zeros(shape, np.bool_)
+    drawn = np.random.default_rng(seed).permutation(mask.size)
+    mask.flat[drawn[: int(mask.size * KNOWN)]] = True
+    mask[:: max(height - 1, 1), :: max(width - 1, 1)] = True
+    return mask
+
+
+def blur(image: Float32Array, known: Mask) -> Float32Array:
+    """Return the image with pixels interpolated linearly between those that are known."""
+    known = known.copy()
+    height, width = known.shape
+    known[:: max(height - 1, 1), :: max(width - 1, 1)] = True
+    if known.all() or min(known.shape) < 2:
+        return image
+    interpolate = require("scipy.interpolate", "scipy", "blurring", extra="metrics")
+    missing = np.argwhere(~known)
+    blurred = image.copy()
+    plane = interpolate.LinearNDInterpolator(np.argwhere(known), image[known].astype(np.float64))
+    blurred[~known] = np.round(plane(missing).astype(np.float32))  # so the authors
+    return blurred
+
+
+def _to_bytes(pixels: Float32Array) -> Float32Array:
+    return np.round(pixels.clip(0, 255))
+
+
+def _sized(picture: Float32Array) -> tuple[Float32Array, int]:
+    """Return a picture and its size as lossless WebP, with the authors' settings."""
+    image = require("PIL.Image", "pillow", "measuring information")
+    data = picture.astype(np.uint8)
+    file = io.BytesIO()
+    image.fromarray(data[..., 0] if data.shape[2] == 1 else data).save(
+        file, format="webp", lossless=True, quality=100
+    )
+    return picture, len(file.getbuffer())

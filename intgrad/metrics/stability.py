@@ -1,0 +1,128 @@
+"""Max-sensitivity: how far a map moves when its image is moved a little."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..attribution.call import check_seed
+from ..attribution.numbers import check_number
+from ..images.arrays import Float32Array
+from ..models.model import Model, check_int
+from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .result import MetricResult
+from .subjects import Explain, Map, Subject, Subjects, check_explainers, run
+
+TOGETHER = 8
+"""Perturbed images that are explained at once."""
+
+
+class MaxSensitivity(Metric):
+    """The largest change of a map over random perturbations of its image."""
+
+    name = "max_sensitivity"
+    higher_is_better = False
+    formula = "max over d of |attributions(x + d) - attributions(x)| / |attributions(x)|"
+    reference = "Yeh et al., NeurIPS 2019, arXiv 1901.09392"
+
+    def __init__(self, radius: float, draws: int, seed: int) -> None:
+        self._radius = check_number(radius, "radius", most=1.0)
+        self._seed = check_seed(seed) or 0
+        self.draws = self._count = check_int(draws, "draws")
+
+    @property
+    def convention(self) -> str:
+        """Say what is computed."""
+        return (
+            f"the largest of {self.draws} draws (seed {self._seed}), and so the larger, the more"
+            f" there are; d is uniform within {self._radius:g} of 255 for every value, and norms"
+            " are Euclidean"
+        )
+
+    def prepare(self, subjects: Subjects) -> None:
+        """Check what it needs of the images."""
+        check_explainers(subjects, self.name)
+
+    def measure(self, subject: Subject, map_: Map) -> Measuring:
+        """Measure a map of an image."""
+        assert map_.explain is not None
+        norm = float(np.linalg.norm(map_.values))
+        rng = np.random.default_rng([self._seed, subject.number])
+        changes: list[float] = []
+        for first in range(0, self._count, TOGETHER):
+            count = min(TOGETHER, self._count - first)
+            moved = self._move(subject.pixels, rng, count)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "the image's least value", UserWarning)
+                maps = run(map_.explain, subject.model, moved, np.full(count, subject.target))
+            changes += [
+                float(np.linalg.norm(_like(each, map_.values) - map_.values)) / norm
+                for each in maps
+            ]
+        return Measured(max(changes), others={"mean": math.fsum(changes) / len(changes)})
+        yield  # asks for nothing
+
+    def _move(self, pixels: Float32Array, rng: np.random.Generator, count: int) -> Float32Array:
+        moves = rng.random((count, *pixels.shape), np.float32)
+        moves -= np.float32(0.5)
+        moves *= np.float32(2 * 255 * self._radius)
+        return pixels + moves
+
+
+def _like(values: Float32Array, map_: Float32Array) -> Float32Array:
+    """Return a map in the shape of another, which has a channel of 1 where it has none."""
+    return values.reshape(map_.shape)
+
+
+@measures(MaxSensitivity)
+def max_sensitivity(
+    model: Model,
+    images: Any,
+    attributions: Any,
+    targets: Any = None,
+    *,
+    explain: Explain,
+    radius: float = 0.02,
+    draws: int = 10,
+    seed: int = 0,
+) -> MetricResult:
+    """Measure how far a map moves, at most, when its image is moved a little.
+
+    The maximum over random d of |attributions(x + d) - attributions(x)| / |attributions(x)| (Yeh et
+    al. 2019 [1]_). Lower is better. It grows with the number of draws, which is why that is
+    reported: compare methods by the same.
+
+    Parameters
+    ----------
+    model, images, attributions, targets
+        As in `deletion`.
+    explain : callable
+        What made the attributions, called as `explain(model, images, targets)`: one of intgrad's
+        functions, or `functools.partial(intgrad.smoothgrad, draws=64, seed=0)`.
+    radius : float
+        How far any value is moved at most, of the range of 255.
+    draws : int
+        How many perturbations, each of which is explained.
+    seed : int
+        Draws them.
+
+    Returns
+    -------
+    MetricResult
+        `others["mean"]` is the mean over the draws.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, ModelError
+        As `deletion`.
+
+    References
+    ----------
+    .. [1] Yeh et al., "On the (In)fidelity and Sensitivity of Explanations", NeurIPS 2019, arXiv
+       1901.09392.
+    """
+    metric = MaxSensitivity(radius, draws, seed)
+    return measure_one(metric, model, images, attributions, targets, explain=explain)

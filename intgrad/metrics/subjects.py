@@ -1,0 +1,255 @@
+"""What is measured: images, their targets, and maps of them, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .._caller import caller_level
+from ..attribution.baselines import make_baselines
+from ..attribution.remarks import Remarks
+from ..images.arrays import Float32Array, to_float32, to_real_array
+from ..models.model import Model
+from .ranking import Float64Array, Int32Array, Reduce, rank, reduce_channels
+
+Made = TypeVar("Made")
+Explain = Callable[[Model, Any, Any], Any]
+"""From a model, images and targets to attributions: as `integrated_gradients` is called."""
+
+
+class Map:
+    """What one method says of one image.
+
+    Attributes
+    ----------
+    name : str
+        Of the method.
+    values : numpy.ndarray
+        (H, W, C) float32; C is 1 where the method says nothing of channels.
+    explain : callable or None
+        What made it, where that is known.
+    """
+
+    def __init__(self, name: str, values: Float32Array, explain: Explain | None) -> None:
+        self.name = name
+        self.values = values
+        self.explain = explain
+        self._made: dict[Any, Any] = {}
+
+    def relevance(self, reduce: Reduce) -> Float64Array:
+        """Return (H, W), what it says of each pixel."""
+        return self.shared(("relevance", reduce), lambda: reduce_channels(self.values, reduce))
+
+    def ranks(self, reduce: Reduce, seed: int) -> Int32Array:
+        """Return (H, W), the rank of each pixel, 0 for the most relevant."""
+        return self.shared(("ranks", reduce, seed), lambda: rank(self.relevance(reduce), seed))
+
+    def shared(self, key: Any, make: Callable[[], Made]) -> Made:
+        """Return what several metrics need, made once."""
+        return _shared(self._made, key, make)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One image, its target, and the maps of it, by the names of their methods.
+
+    Attributes
+    ----------
+    number : int
+        Of the image among all.
+    pixels : numpy.ndarray
+        (H, W, C) float32.
+    target : int
+    maps : dict of str to Map
+    """
+
+    model: Model
+    number: int
+    pixels: Float32Array
+    target: int
+    maps: Mapping[str, Map]
+    _made: dict[Any, Any] = field(default_factory=dict)
+
+    def shared(self, key: Any, make: Callable[[], Made]) -> Made:
+        """Return what metrics of several maps need, made once."""
+        return _shared(self._made, key, make)
+
+    def latest(self, key: Any, number: int, make: Callable[[], Made]) -> Made:
+        """Return the same of a round of draws; that of the round before is dropped."""
+        if self._made.get(key, (None,))[0] != number:
+            self._made[key] = (number, make())
+        found: Made = self._made[key][1]
+        return found
+
+
+class Subjects:
+    """All images, one after the other.
+
+    Parameters
+    ----------
+    model, images, targets
+        As in `integrated_gradients`, but one target for each image.
+    maps : dict of str to array_like or callable
+        (H, W, C) or (H, W) of a single image, (N, H, W, C) or (N, H, W) of N; or what makes them,
+        called as `integrated_gradients` is.
+    explain : dict of str to callable
+        What made those that are given as arrays, where that is known.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        If anything has the wrong shape, is not finite, or a map is the same everywhere.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        images: Any,
+        targets: Any,
+        maps: Mapping[str, Any],
+        explain: Mapping[str, Explain],
+    ) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(f"model must come from intgrad.load_model, got {type(model).__name__}")
+        self.model = model
+        self.remarks = Remarks()
+        self.images, self.single = model._to_batch(images, stacklevel=caller_level() + 2)
+        _check_finite(self.images, "images")
+        given = {
+            name: self._check_map(values, name)
+            for name, values in maps.items()
+            if not callable(values)
+        }
+        indices, many = model._resolve_targets(targets, self.images)
+        if many:
+            raise ValueError(
+                f"targets must be one class for each image, got {indices.shape[1]} for each:"
+                " measure them one after the other"
+            )
+        self.targets = indices[:, 0]
+        self._explain = {**explain, **{k: f for k, f in maps.items() if callable(f)}}
+        self._maps = {
+            name: given[name] if name in given else self._make_map(name, values)
+            for name, values in maps.items()
+        }
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[Subject]:
+        """Yield them in their order."""
+        for number, pixels in enumerate(self.images):
+            maps = {
+                name: Map(name, values[number], self._explain.get(name))
+                for name, values in self._maps.items()
+            }
+            yield Subject(self.model, number, pixels, int(self.targets[number]), maps)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the maps are called."""
+        return tuple(self._maps)
+
+    def maps_of(self, name: str) -> Float32Array:
+        """Return the maps (N, H, W, C) of a method; C may be 1."""
+        return self._maps[name]
+
+    def explainer_of(self, name: str) -> Explain | None:
+        """Return what makes the maps of a method, where that is known."""
+        return self._explain.get(name)
+
+    def _make_map(self, name: str, explain: Explain) -> Float32Array:
+        maps = run(explain, self.model, self.images, self.targets)
+        return self._check_map(maps, name, is_batch=True)
+
+    def _check_map(self, values: Any, name: str, *, is_batch: bool = False) -> Float32Array:
+        """Return (N, H, W, C) float32, C being that of the images or 1."""
+        array = to_real_array(values, name, expected="real numbers")
+        if self.single and not is_batch:
+            array = array[np.newaxis]
+        shape = self.images.shape
+        if array.shape not in (shape, shape[:3]):
+            expected = shape[1:] if self.single else shape
+            raise ValueError(
+                f"{name} must have the shape of the images, {expected}, or without channels,"
+                f" {expected[:-1]}, got {np.shape(values)}"
+            )
+        maps = to_float32(array if array.ndim == 4 else array[..., np.newaxis])
+        _check_finite(maps, name)
+        for number, each in enumerate(maps):
+            if each.min() == each.max():
+                raise ValueError(
+                    f"{name} of image {number} is {each.flat[0]:g} everywhere: it says nothing of"
+                    " which pixel matters"
+                )
+        return maps
+
+
+def run(
+    explain: Explain, model: Model, images: Float32Array, targets: npt.NDArray[np.int64]
+) -> npt.NDArray[Any]:
+    """Return the attributions of images (n, H, W, C) for a target each, without their info."""
+    found = explain(model, images, targets.tolist())
+    return np.asarray(found[0] if isinstance(found, tuple) else found)
+
+
+def check_explainers(subjects: Subjects, metric: str) -> None:
+    """Raise a TypeError where a metric would have to make maps and does not know how."""
+    for name in subjects.names:
+        if not callable(subjects.explainer_of(name)):
+            raise TypeError(
+                f"{metric} explains images itself, and has to know what made {name}: give a"
+                " function that is called as explain(model, images, targets), such as"
+                " intgrad.integrated_gradients or functools.partial of it, got"
+                f" {subjects.explainer_of(name)!r}"
+            )
+
+
+class Baseline:
+    """One picture for each image, as `integrated_gradients` takes them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `baseline` is none, or a stack.
+    """
+
+    def __init__(self, subjects: Subjects, baseline: Any, seed: int = 0) -> None:
+        self._name = baseline if isinstance(baseline, str) else None
+        self._seed = seed
+        images = subjects.images if self._name is None else subjects.images[:1]
+        self._pixels = make_baselines(baseline, images, seed, subjects.remarks).pixels
+        if self._pixels.shape[1] != 1:
+            raise ValueError(f"baseline must be one picture, got {self._pixels.shape[1]}")
+
+    def of(self, subject: Subject) -> Float32Array:
+        """Return (H, W, C), the same array for all that ask the same."""
+        name, pixels = self._name, self._pixels
+
+        def make() -> Float32Array:
+            if name is None:
+                return np.asarray(pixels[subject.number if len(pixels) > 1 else 0, 0])
+            made = make_baselines(name, subject.pixels[np.newaxis], self._seed, Remarks())
+            return np.asarray(made.pixels[0, 0])
+
+        return subject.shared(("baseline", name or id(pixels), self._seed), make)
+
+
+def _check_finite(pictures: npt.NDArray[Any], name: str) -> None:
+    wrong = np.argwhere(~np.isfinite(pictures))
+    if len(wrong):
+        number, *place = wrong[0].tolist()
+        value = pictures[tuple(wrong[0])]
+        raise ValueError(f"{name} must be finite, got {value} in image {number} at {tuple(place)}")
+
+
+def _shared(made: dict[Any, Any], key: Any, make: Callable[[], Made]) -> Made:
+    if key not in made:
+        made[key] = make()
+    found: Made = made[key]
+    return found
