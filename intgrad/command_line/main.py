@@ -1,4 +1,4 @@
-"""The command line: intgrad convert, intgrad info, intgrad explain."""
+"""The command line: intgrad convert, info, explain, metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._version import __version__
-from . import convert, explain, info
+from . import convert, explain, info, metrics
 from .telling import describe, say
 
 EXAMPLES = """examples:
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   intgrad convert my_xception.keras model.pt --labels cat,dog
   intgrad info model.pt
   intgrad explain photo.jpg --model model.pt --target cat --out explained
+  intgrad metrics explained --model model.pt --metrics deletion insertion road
 """
 
 
@@ -52,4 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     info.add_options(commands.add_parser("info", help="say what an archive holds"))
     explain.add_options(commands.add_parser("explain", help="draw which pixels made the score"))
+    metrics.add_options(
+        commands.add_parser("metrics", help="say how good the maps of a folder are, and how sure")
+    )
     return parser

@@ -13,6 +13,9 @@ from .._files import write_whole
 RECORDS = "explained.jsonl"
 """What the file of those that were explained is called."""
 
+PART = ".part-"
+"""What a file is called that is being written, before its suffix."""
+
 Record = dict[str, Any]
 
 
@@ -86,11 +89,16 @@ class Records:
         return dict(record)
 
 
+def explained(folder: Path) -> Records:
+    """Return the records of what was explained into a folder."""
+    part = folder / f"{PART}.jsonl"
+    return Records(folder / RECORDS, part, ("image", "picture", "arrays"))
+
+
 def drawn_in(folder: Path) -> set[str]:
     """Return the real paths of the pictures that a folder has records of."""
-    file = folder / RECORDS
     try:
-        records, _ = Records(file, file, ("picture",)).read()
+        records, _ = explained(folder).read()
     except (OSError, ValueError):  # it is not ours
         return set()
     return {os.path.realpath(folder / record["picture"]) for record in records}

@@ -20,13 +20,30 @@ import numpy as np
 
 from .._files import write_whole
 from .finding import Source
-from .records import RECORDS, Record, Records
+from .records import PART, RECORDS, Record, Records, explained
 
 FAILURES = "failed.jsonl"
-PART = ".part-"
-"""What a file is called that is being written, before its suffix."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """Errors of a disk, which the next photograph meets as well."""
+
+
+def lock(folder: Path) -> int:
+    """Keep a folder from other processes, until what is returned is closed.
+
+    Raises
+    ------
+    ValueError
+        If another process has it.
+    OSError
+        If there is none.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ValueError(f"another process is writing to {str(folder)!r}") from None
+    return descriptor
 
 
 class Results:
@@ -60,20 +77,17 @@ class Results:
         self._longest_name = os.pathconf(folder, "PC_NAME_MAX")
         self._taken = {source.real for source in sources}
         part = self._part(".jsonl")
-        self._records = Records(folder / RECORDS, part, ("image", "picture", "arrays"))
+        self._records = explained(folder)
         self._failures = Records(folder / FAILURES, part, ("image", "reason"))
-        self._lock = os.open(folder, os.O_RDONLY)
+        self._lock = lock(folder)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._check_writable()
             self._finished = self._read_records()
             self._failed = self._read_failures()
             self._remove_parts()
             (folder / RECORDS).touch()
-        except BaseException as error:
+        except BaseException:
             os.close(self._lock)
-            if isinstance(error, BlockingIOError):
-                raise ValueError(f"another process is writing to {str(folder)!r}") from None
             raise
 
     def __enter__(self) -> Results:

@@ -45,10 +45,16 @@ class Telling:
 
         `summary` is that of its `AttributionInfo`, for one by itself.
         """
+        if record is None:
+            self.tell_line(None)
+        else:
+            self.tell_line(summarise(record) if self._total > 1 else report(record, summary))
+
+    def tell_line(self, text: str | None) -> None:
+        """Tell a text of a photograph that is done, after its number if there are more."""
         self._done += 1
-        if record is not None:
-            brief = self._total > 1
-            say(f"[{self._place()}] {summarise(record)}" if brief else report(record, summary))
+        if text is not None:
+            say(f"[{self._place()}] {text}" if self._total > 1 else text)
         if self._bar.update is not None:
             self._bar.update(self._done, self._total)
 

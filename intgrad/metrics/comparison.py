@@ -207,7 +207,7 @@ def compare(
         raise TypeError(f"maps must be a dict of maps by their methods' names, got {maps!r:.80}")
     if isinstance(metrics, str) or not metrics:
         raise ValueError(f"metrics must be a list of {', '.join(METRICS)}, got {metrics!r}")
-    named = {name: metric for metric, name in map(_find, metrics)}
+    named = {name: metric for metric, name in map(find_metric, metrics)}
     if len(named) < len(metrics):
         raise ValueError(f"metrics must be different from each other, got {list(metrics)!r}")
     require("scipy.special", "scipy", "compare", extra="metrics")
@@ -223,7 +223,7 @@ def compare(
     return Comparison(results, _compare_pairs(results))
 
 
-def _find(metric: Any) -> tuple[Metric, str]:
+def find_metric(metric: Any) -> tuple[Metric, str]:
     """Return a metric by its name, its function, or a partial of that; and what to call it."""
     function, options = metric, {}
     if isinstance(metric, functools.partial):

@@ -14,7 +14,7 @@ from ..images.arrays import Float32Array
 from ..models.model import Model, Output, check_int
 from .measuring import Measured, Measuring, Metric, measure_one, measures
 from .passes import Mix
-from .ranking import Float64Array
+from .ranking import Float64Array, Int32Array
 from .result import MetricResult
 from .subjects import Baseline, Map, Subject, Subjects
 
@@ -38,12 +38,12 @@ class Squares:
         """Return pictures, and masks (n, H, W) of what was taken away."""
         inside = np.zeros((count, *pixels.shape[:2]), np.bool_)
         most = max(1, round(min(pixels.shape[:2]) * LARGEST))
-        for mask in inside:
+        for k in range(count):
             side = int(rng.integers(1, most + 1))
-            top, left = (int(rng.integers(length - side + 1)) for length in mask.shape)
-            mask[top : top + side, left : left + side] = True
-        outside = (~inside).astype(np.int32)
-        return [Mix(pixels, baseline, order, 1) for order in outside], inside
+            top, left = (int(rng.integers(length - side + 1)) for length in pixels.shape[:2])
+            inside[k, top : top + side, left : left + side] = True
+        orders: Int32Array = (~inside).astype(np.int32)
+        return [Mix(pixels, baseline, orders[k], 1) for k in range(count)], inside
 
     def add_up(
         self, inside: npt.NDArray[Any], map_: Map, way: Float64Array, meaning: Meaning
@@ -102,7 +102,8 @@ class Infidelity(Metric):
             raise ValueError(f"perturbation must be 'square' or 'gaussian', got {perturbation!r}")
         if meaning not in get_args(Meaning):
             raise ValueError(f"meaning must be 'contributions' or 'slopes', got {meaning!r}")
-        self._perturbation, self._meaning = perturbation, meaning
+        self._perturbation = perturbation
+        self._meaning: Meaning = meaning
         self._baseline, self._fit_scale = baseline, bool(fit_scale)
         self._noise = check_number(noise, "noise", most=10.0)
         self._kind = Squares() if perturbation == "square" else Noise(255 * self._noise)
@@ -126,7 +127,7 @@ class Infidelity(Metric):
         scale = "fitted to each map" if self._fit_scale else "1"
         return (
             f"{self.draws} perturbations drawn by seed {self._seed}: {what}; I' is {means}, beta"
-            f" {scale}; F is the {self.output}"
+            f" {scale}; F is the {self._asked}"
         )
 
     def prepare(self, subjects: Subjects) -> None:

@@ -287,7 +287,7 @@ def blur(image: Float32Array, known: Mask) -> Float32Array:
 
 
 def _to_bytes(pixels: Float32Array) -> Float32Array:
-    return np.round(pixels.clip(0, 255))
+    return np.asarray(np.round(pixels.clip(0, 255)), np.float32)
 
 
 def _sized(picture: Float32Array) -> tuple[Float32Array, int]:

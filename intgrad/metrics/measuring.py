@@ -127,7 +127,7 @@ def measure_all(
                 for k, metric in enumerate(metrics)
                 for name, map_ in subject.maps.items()
             ]
-            _run(jobs, passes, bar, subject.number * each, each * len(subjects))
+            _run(jobs, passes, bar, subject.index * each, each * len(subjects))
     return found
 
 
@@ -135,7 +135,7 @@ class _Job:
     """One metric of one map: what it asks for, until it is done."""
 
     def __init__(self, metric: Metric, measuring: Measuring, into: list[Measured]) -> None:
-        self.output = metric.output
+        self.output: Output | None = metric.output
         self.asked: list[Mix] = []
         self._measuring = measuring
         self._into = into
@@ -158,7 +158,8 @@ def _run(jobs: list[_Job], passes: Passes, bar: ProgressBar, done: int, total: i
     """Answer the jobs of an image round by round, so that what they share is computed once."""
     update = bar.update
     while jobs := [job for job in jobs if not job.is_done]:
-        for output in dict.fromkeys(job.output for job in jobs):
+        outputs: dict[Output | None, None] = dict.fromkeys(job.output for job in jobs)
+        for output in outputs:
             alike = [job for job in jobs if job.output == output]
             asked = [mix for job in alike for mix in job.asked]
             tell = None if update is None else _from(update, done, total)

@@ -65,7 +65,7 @@ class PointingGame(_Inside):
     def measure(self, subject: Subject, map_: Map) -> Measuring:
         """Measure a map of an image."""
         place = np.argwhere(map_.ranks(self._reduce, self._seed) == 0)[0]
-        distances = np.hypot(*(np.argwhere(self._where[subject.number]) - place).T)
+        distances = np.hypot(*(np.argwhere(self._where[subject.index]) - place).T)
         return Measured(float(distances.min() <= self._margin))
         yield  # asks for nothing
 
@@ -88,7 +88,7 @@ class EnergyInside(_Inside):
         whole = float(positive.sum())
         if whole == 0:
             return Measured(math.nan, note="nothing speaks for the target: no pixel is positive")
-        return Measured(float(positive[self._where[subject.number]].sum()) / whole)
+        return Measured(float(positive[self._where[subject.index]].sum()) / whole)
         yield  # asks for nothing
 
 

@@ -67,7 +67,7 @@ class Randomization(Metric):
         """Measure a map of an image."""
         if map_.name not in self._found:
             self._found[map_.name] = self._compare(map_)
-        curve, similarities = (found[subject.number] for found in self._found[map_.name])
+        curve, similarities = (found[subject.index] for found in self._found[map_.name])
         note = "" if np.isfinite(curve).all() else "a randomised network's map is 0 everywhere"
         others = {"ssim": float(similarities.mean())}
         return Measured(float(curve.mean()), curve, note=note, others=others)

@@ -158,7 +158,7 @@ def draw_curve(axes: Any, result: MetricResult, label: str) -> None:
 def make_result(metric: Metric, measured: Sequence[Measured]) -> MetricResult:
     """Put together what a metric says of one method's maps."""
     curves = None
-    if metric.fractions is not None:
+    if metric.fractions is not None and any(each.curve is not None for each in measured):
         gap = np.full(len(metric.fractions), np.nan)
         curves = np.stack([gap if each.curve is None else each.curve for each in measured])
     curve, area = None, math.nan

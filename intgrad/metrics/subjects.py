@@ -60,7 +60,9 @@ class Subject:
     Attributes
     ----------
     number : int
-        Of the image among all.
+        Of the image among all, which its random perturbations are drawn by.
+    index : int
+        Of the image among those that are there.
     pixels : numpy.ndarray
         (H, W, C) float32.
     target : int
@@ -69,6 +71,7 @@ class Subject:
 
     model: Model
     number: int
+    index: int
     pixels: Float32Array
     target: int
     maps: Mapping[str, Map]
@@ -98,6 +101,8 @@ class Subjects:
         called as `integrated_gradients` is.
     explain : dict of str to callable
         What made those that are given as arrays, where that is known.
+    first : int
+        The number of the first image, where they come some at a time.
 
     Raises
     ------
@@ -112,10 +117,12 @@ class Subjects:
         targets: Any,
         maps: Mapping[str, Any],
         explain: Mapping[str, Explain],
+        first: int = 0,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model must come from intgrad.load_model, got {type(model).__name__}")
         self.model = model
+        self._first = first
         self.remarks = Remarks()
         self.images, self.single = model._to_batch(images, stacklevel=caller_level() + 2)
         _check_finite(self.images, "images")
@@ -143,12 +150,13 @@ class Subjects:
 
     def __iter__(self) -> Iterator[Subject]:
         """Yield them in their order."""
-        for number, pixels in enumerate(self.images):
+        for index, pixels in enumerate(self.images):
             maps = {
-                name: Map(name, values[number], self._explain.get(name))
+                name: Map(name, values[index], self._explain.get(name))
                 for name, values in self._maps.items()
             }
-            yield Subject(self.model, number, pixels, int(self.targets[number]), maps)
+            number, target = self._first + index, int(self.targets[index])
+            yield Subject(self.model, number, index, pixels, target, maps)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -233,7 +241,7 @@ class Baseline:
 
         def make() -> Float32Array:
             if name is None:
-                return np.asarray(pixels[subject.number if len(pixels) > 1 else 0, 0])
+                return np.asarray(pixels[subject.index if len(pixels) > 1 else 0, 0])
             made = make_baselines(name, subject.pixels[np.newaxis], self._seed, Remarks())
             return np.asarray(made.pixels[0, 0])
 

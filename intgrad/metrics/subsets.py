@@ -57,7 +57,7 @@ class _Subsets(Metric):
         return (
             f"{self._correlation} correlation over {self.draws} subsets of {self._size:g} of the"
             f" {what}, drawn by seed {self._seed} and set to the baseline ({baseline}); F is the"
-            f" {self.output}"
+            f" {self._asked}"
         )
 
     def prepare(self, subjects: Subjects) -> None:

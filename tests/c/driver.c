@@ -321,8 +321,42 @@ static void test_batch_that_fits(void)
     CHECK(ig_fitting_batch(&backend, &model, shape, 64, &n, &error) == IG_OK && n == 1);
 }
 
+/* Mixed a batch at a time, whatever fits; stopped by whatever fails. */
+static void test_mixed_scores(void)
+{
+    static const int32_t orders[8] = {0, 1, 2, 3, 3, 0, 2, 1};
+    static const ig_mix_of each[5] = {
+        {0, 1, 0, 0}, {0, 1, 0, 3}, {1, 0, 1, 2}, {0, 1, 1, 4}, {1, 0, 0, -1}};
+    const ig_mixes mixes = {images, orders, each};
+    float scores[5 * CUBIC_CLASSES], picture[4];
+    ig_error error;
+    for (size_t most = 0; most <= 5; most++) {
+        ig_model model = {.largest_batch = most, .calls_left = -1};
+        const ig_batches work = {
+            .backend = &cubic, .model = &model, .shape = shape, .output = IG_LOGIT, .what = "mix"};
+        size_t batch_size = 5;
+        const ig_status status =
+            ig_mixed_scores(&work, &mixes, 5, CUBIC_CLASSES, &batch_size, scores, &error);
+        CHECK(status == (most ? IG_OK : IG_NO_MEMORY));
+        for (size_t k = 0; most && k < 5; k++) {
+            for (size_t i = 0; i < 4; i++) {
+                const int is_other = orders[each[k].order * 4 + (int64_t)i] < each[k].taken;
+                picture[i] = images[4 * (is_other ? each[k].other : each[k].picture) + (int64_t)i];
+            }
+            for (int64_t c = 0; c < CUBIC_CLASSES; c++)
+                CHECK(scores[k * CUBIC_CLASSES + (size_t)c] == (float)cubic_score(picture, 4, c));
+        }
+        model = (ig_model){.largest_batch = 2, .calls_left = 1, .failure = CUBIC_GIVES_NAN};
+        batch_size = 2;
+        CHECK(ig_mixed_scores(&work, &mixes, 5, CUBIC_CLASSES, &batch_size, scores, &error) ==
+              IG_MODEL_FAILED);
+        CHECK(strncmp(error.message, "mix 2: the model's score of class 0", 35) == 0);
+    }
+}
+
 int main(void)
 {
+    test_mixed_scores();
     test_retained_path();
     test_memory_that_runs_short();
     test_memory_for_nothing();

@@ -94,6 +94,14 @@ static void check_batches(void)
             ig_gradients(&work, pictures, 3, targets, 2, &batch_size, gradients, &error);
         granted = -1;
         CHECK(status == IG_NO_MEMORY && error.message[0]);
+        static const int32_t order[2] = {0, 1};
+        static const ig_mix_of each[2] = {{0, 1, 0, 1}, {1, 0, 0, 2}};
+        const ig_mixes mixes = {pictures, order, each};
+        float scores[2 * CUBIC_CLASSES];
+        granted = 0;
+        CHECK(ig_mixed_scores(&work, &mixes, 2, CUBIC_CLASSES, &batch_size, scores, &error) ==
+              IG_NO_MEMORY);
+        granted = -1;
     }
 }
 

@@ -525,12 +525,64 @@ static void fuzz_overlay(fuzz_input *in)
     free(whole);
 }
 
+/* ---- mix.c, impute.c ----------------------------------------------------------------------- */
+
+static void fuzz_mix(fuzz_input *in)
+{
+    const size_t pixels = take_size(in, 0, 20), channels = take_size(in, 1, 4);
+    float *picture = take_floats(in, pixels * channels, PIXEL);
+    float *other = take_floats(in, pixels * channels, PIXEL);
+    float *mixed = allocate(pixels * channels, sizeof *mixed);
+    int32_t *order = allocate(pixels, sizeof *order);
+    for (size_t i = 0; i < pixels; i++)
+        order[i] = (int32_t)take_size(in, 0, 20);
+    const int64_t taken = (int64_t)take_size(in, 0, 22) - 1;
+    ig_mix(picture, other, order, taken, pixels, channels, mixed);
+    for (size_t i = 0; i < pixels * channels; i++)
+        FUZZ_REQUIRE(mixed[i] == (order[i / channels] < taken ? other : picture)[i]);
+    free(picture);
+    free(other);
+    free(mixed);
+    free(order);
+}
+
+/* What is imputed lies between what it is imputed from. */
+static void fuzz_impute(fuzz_input *in)
+{
+    const size_t height = take_size(in, 1, 12), width = take_size(in, 1, 12);
+    const size_t channels = take_size(in, 1, 3), pixels = height * width;
+    float *picture = take_floats(in, pixels * channels, PIXEL);
+    float *imputed = allocate(pixels * channels, sizeof *imputed);
+    unsigned char *missing = take_mask(in, pixels);
+    double *scratch = allocate(ig_impute_scratch(height, width), sizeof *scratch);
+    missing[take_size(in, 0, pixels - 1)] = 0;
+    ig_impute(picture, missing, height, width, channels, scratch, imputed);
+    for (size_t c = 0; c < channels; c++) {
+        double low = INFINITY, high = -INFINITY;
+        for (size_t p = 0; p < pixels; p++)
+            if (!missing[p]) {
+                low = fmin(low, (double)picture[p * channels + c]);
+                high = fmax(high, (double)picture[p * channels + c]);
+            }
+        const double slack = 1e-3 * fmax(fabs(low), fabs(high));
+        for (size_t p = 0; p < pixels; p++) {
+            const double value = (double)imputed[p * channels + c];
+            FUZZ_REQUIRE(missing[p] ? value >= low - slack && value <= high + slack
+                                    : imputed[p * channels + c] == picture[p * channels + c]);
+        }
+    }
+    free(picture);
+    free(imputed);
+    free(missing);
+    free(scratch);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const kernels[])(fuzz_input *) = {
         fuzz_interpolation, fuzz_path,       fuzz_checks,     fuzz_channel_mean, fuzz_thresholds,
         fuzz_line,          fuzz_morphology, fuzz_components, fuzz_overlay,      fuzz_regions,
-        fuzz_blur,          fuzz_guided,     fuzz_xrai,
+        fuzz_blur,          fuzz_guided,     fuzz_xrai,       fuzz_mix,          fuzz_impute,
     };
     fuzz_input in = {data, size};
     kernels[take_byte(&in) % (sizeof kernels / sizeof *kernels)](&in);

@@ -1,0 +1,212 @@
+"""`intgrad metrics`: how good the maps are that `intgrad explain` left in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..attribution.baselines import NAMES as BASELINES
+from ..metrics.comparison import METRICS, find_metric
+from ..metrics.measuring import Measured, Metric, measure_all
+from ..metrics.result import make_result
+from ..metrics.subjects import Subjects
+from ..models.model import Model
+from . import archives
+from .records import RECORDS, Record, Records, explained
+from .results import lock
+from .telling import Telling, describe, printable, say
+
+OF_A_SCORE = ("infidelity", "mu_fidelity", "sensitivity_n")
+"""Those that take what was explained for what they perturb."""
+KNOWN = ("deletion", "insertion", "aic", "sic", "road", *OF_A_SCORE)
+"""Those that need nothing but a map and the model."""
+METRICS_EXAMPLES = """examples:
+  intgrad metrics explained --model model.pt
+  intgrad metrics explained --model model.pt --metrics deletion insertion road infidelity
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what `intgrad metrics` takes."""
+    parser.description = (
+        "Measures the maps in a folder that intgrad explain wrote, and says their means and\n"
+        "standard errors over the photographs. What each photograph has is added to its line in\n"
+        f'{RECORDS}, as "metrics"; what has one of these settings is not measured again.'
+    )
+    parser.epilog = METRICS_EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="what intgrad explain wrote")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="the archive that the maps were made with"
+    )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        choices=KNOWN,
+        default=["deletion", "insertion"],
+        metavar="METRIC",
+        help=f"of {', '.join(KNOWN)} (default: deletion insertion)",
+    )
+    parser.add_argument("--batch-size", type=int, help="pictures at once (default: what fits)")
+    parser.add_argument("--device", help="cpu, cuda or cuda:N (default: CUDA if there is one)")
+    archives.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a photograph has by one metric, as its record holds it."""
+
+    convention: str
+    value: float | None
+    error: float | None
+    note: str
+
+    @classmethod
+    def of(cls, metric: Metric, measured: Measured) -> Outcome:
+        """Make it of what was measured."""
+        value = None if math.isnan(measured.value) else measured.value
+        return cls(metric.convention, value, measured.error, measured.note)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return its exit status.
+
+    Raises
+    ------
+    OSError, TypeError, ValueError, ImportError
+        What concerns all photographs. What concerns one is told, and the others are measured.
+    """
+    names = list(dict.fromkeys(options.metrics))
+    held = lock(options.folder)
+    try:
+        file = explained(options.folder)
+        records, _ = file.read()
+        if not records:
+            raise ValueError(f"{str(options.folder)!r} has no {RECORDS} of photographs explained")
+        _check_same_model(records, options.model)
+        model = archives.load(options.model, options)
+        failed = _measure_folder(model, file, records, names, options)
+    finally:
+        os.close(held)
+    for name in names:
+        say(_summarise(name, records))
+    return 1 if failed else 0
+
+
+def _measure_folder(
+    model: Model,
+    file: Records,
+    records: list[Record],
+    names: list[str],
+    options: argparse.Namespace,
+) -> int:
+    """Measure what was not measured yet, and write it down; return how many failed."""
+    todo = list(_find_work(records, names))
+    if len(todo) < len(records):
+        say(f"{len(records) - len(todo)} of {len(records)} were measured before")
+    failed = 0
+    try:
+        with Telling(len(todo)) as telling:
+            for number, metrics in todo:
+                record, line = records[number], None
+                name = printable(Path(record["image"]).name)
+                try:
+                    found = _measure(model, options, record, number, metrics)
+                except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+                    failed += 1
+                    say(f"intgrad: {name}: {describe(error)}", error=True)
+                else:
+                    record["metrics"] = record.get("metrics", {}) | found
+                    line = f"{name}: {_tell(found)}"
+                telling.tell_line(line)
+    finally:
+        file.replace(records)
+    return failed
+
+
+def _find_work(records: list[Record], names: list[str]) -> Iterator[tuple[int, dict[str, Metric]]]:
+    """Yield the numbers of records, and the metrics that they do not have yet."""
+    for number, record in enumerate(records):
+        metrics = {name: _make_metric(name, record) for name in names}
+        known = record.get("metrics", {})
+        missing = {
+            name: metric
+            for name, metric in metrics.items()
+            if known.get(name, {}).get("convention") != metric.convention
+        }
+        if missing:
+            yield number, missing
+
+
+def _make_metric(name: str, record: Record) -> Metric:
+    """Return a metric, told what was explained."""
+    options: dict[str, Any] = {}
+    if name in OF_A_SCORE:
+        options["output"] = record["output"]
+        if record["baseline"] in BASELINES:
+            options["baseline"] = record["baseline"]
+    if name == "infidelity" and record["method"] == "smoothgrad" and record["path"] is None:
+        options["meaning"] = "slopes"
+    metric, _ = find_metric(functools.partial(METRICS[name], **options))
+    return metric
+
+
+def _measure(
+    model: Model,
+    options: argparse.Namespace,
+    record: Record,
+    number: int,
+    metrics: dict[str, Metric],
+) -> dict[str, dict[str, Any]]:
+    """Return what a photograph has by each metric, by its name."""
+    with np.load(options.folder / record["arrays"]) as arrays:
+        maps = {"attributions": arrays["attributions"]}
+    pixels = model.load_image(record["image"])
+    subjects = Subjects(model, pixels, record["target"], maps, {}, first=number)
+    rows = measure_all(list(metrics.values()), subjects, options.batch_size, False)
+    return {
+        name: vars(Outcome.of(metric, row["attributions"][0]))
+        for (name, metric), row in zip(metrics.items(), rows, strict=True)
+    }
+
+
+def _check_same_model(records: list[Record], path: Path) -> None:
+    """Raise a ValueError where maps were made with another model."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for record in records:
+        if record["request"].get("model") != digest:
+            raise ValueError(
+                f"{record['image']!r} was explained with another model than {str(path)!r}: give"
+                " the one of intgrad explain"
+            )
+
+
+def _tell(found: dict[str, dict[str, Any]]) -> str:
+    return ", ".join(
+        f"{name} {'none' if each['value'] is None else format(each['value'], '.4g')}"
+        + (f" ({each['note']})" if each["note"] else "")
+        for name, each in found.items()
+    )
+
+
+def _summarise(name: str, records: list[Record]) -> str:
+    """Say what a metric came to over all photographs."""
+    known = [record["metrics"][name] for record in records if name in record.get("metrics", {})]
+    measured = [
+        Measured(math.nan if each["value"] is None else each["value"], error=each["error"])
+        for each in known
+    ]
+    if not measured:
+        return f"{name}: no photograph was measured"
+    metric = _make_metric(name, records[0])
+    return make_result(metric, measured).summary()
