@@ -18,6 +18,7 @@ import time
 import warnings
 from unittest import mock
 
+import metric_libraries
 import models
 import numpy as np
 import other_methods
@@ -308,9 +309,10 @@ PREPARE = {
 
 def prepare(name, job):
     method, _, library = name.partition(":")
-    if library:  # of other_methods.py
+    if library:
         load = load_intgrad if library == "intgrad" else load_eager
-        explain, versions = getattr(other_methods, f"prepare_{library}")(method, load, job)
+        room = metric_libraries if method == "metrics" else other_methods
+        explain, versions = getattr(room, f"prepare_{library}")(method, load, job)
     else:
         explain, versions = PREPARE[name](job)
     on_cuda = job["device"].startswith("cuda")

@@ -1,6 +1,4 @@
 /* mix.c - pictures of which some pixels are another picture's. */
-#include <string.h>
-
 #include "clones.h"
 #include "kernels.h"
 
@@ -19,9 +17,7 @@ IG_CLONES
 void ig_mix(const float *picture, const float *other, const int32_t *order, int64_t taken,
             size_t pixels, size_t channels, float *restrict ret_picture)
 {
-    if (taken <= 0)
-        memcpy(ret_picture, picture, pixels * channels * sizeof *picture);
-    else if (channels == 3)
+    if (channels == 3)
         mix(picture, other, order, taken, pixels, 3, ret_picture);
     else
         mix(picture, other, order, taken, pixels, channels, ret_picture);

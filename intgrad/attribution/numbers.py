@@ -36,9 +36,21 @@ def check_number(
 def check_fraction(value: Any, name: str) -> float:
     """Return a number in [0, 1], or raise a TypeError or ValueError that quotes it."""
     try:
+        if isinstance(value, bool | np.bool_ | str):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number in 0..1, got {value!r}") from None
     if not 0 <= number <= 1:
         raise ValueError(f"{name} must be in 0..1, got {value!r}")
     return number
+
+
+def check_fractions(values: Any, name: str) -> list[float]:
+    """Return numbers in [0, 1] that ascend, or raise a TypeError or ValueError that quotes them."""
+    if np.ndim(values) != 1:
+        raise TypeError(f"{name} must be a list of numbers in 0..1, got {values!r}")
+    found = [check_fraction(value, name) for value in values]
+    if not found or sorted(set(found)) != found:
+        raise ValueError(f"{name} must ascend, and be one or more, got {values!r}")
+    return found

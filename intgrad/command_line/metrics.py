@@ -121,7 +121,7 @@ def _measure_folder(
                 record, line = records[number], None
                 name = printable(Path(record["image"]).name)
                 try:
-                    found = _measure(model, options, record, number, metrics)
+                    found = _measure(model, options, record, metrics)
                 except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
                     failed += 1
                     say(f"intgrad: {name}: {describe(error)}", error=True)
@@ -165,14 +165,13 @@ def _measure(
     model: Model,
     options: argparse.Namespace,
     record: Record,
-    number: int,
     metrics: dict[str, Metric],
 ) -> dict[str, dict[str, Any]]:
     """Return what a photograph has by each metric, by its name."""
     with np.load(options.folder / record["arrays"]) as arrays:
         maps = {"attributions": arrays["attributions"]}
     pixels = model.load_image(record["image"])
-    subjects = Subjects(model, pixels, record["target"], maps, {}, first=number)
+    subjects = Subjects(model, pixels, record["target"], maps, {})
     rows = measure_all(list(metrics.values()), subjects, options.batch_size, False)
     return {
         name: vars(Outcome.of(metric, row["attributions"][0]))

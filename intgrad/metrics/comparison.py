@@ -64,7 +64,8 @@ class Comparison:
         A record for each metric and pair of methods: `metric`, `method`, `other`, `mean` and
         `standard_error` of the first, `other_mean` and `other_standard_error`, `difference` and
         `difference_error` (the standard error of the mean over images of the first's value less
-        the other's), `p_value` (two-sided, of a paired t test), `p_corrected` (by Holm, for all
+        the other's), `p_value` (two-sided, of a paired t test; NaN where all differences are the
+        same), `p_corrected` (by Holm, for all
         pairs here), `images` (how many have both values), `better` (the method that the metric
         prefers).
     """
@@ -116,7 +117,7 @@ class Comparison:
                 for pair in self.pairs
                 if pair["metric"] == metric
             ]
-        if all(math.isnan(pair["difference_error"]) for pair in self.pairs):
+        if self.pairs and all(math.isnan(pair["difference_error"]) for pair in self.pairs):
             lines.append(FEW)
         elif self.pairs:
             lines.append(f"p is corrected for {len(self.pairs)} comparisons (Holm)")
@@ -199,17 +200,18 @@ def compare(
     Raises
     ------
     TypeError, ValueError, IndexError, ModelError
-        As the metrics; or if there are no maps or metrics, or two metrics of a name.
+        As the metrics; or if there are no maps or metrics.
     ImportError
         If SciPy is not installed (`pip install intgrad[metrics]`), which p values take.
     """
     if not isinstance(maps, Mapping) or not maps:
         raise TypeError(f"maps must be a dict of maps by their methods' names, got {maps!r:.80}")
-    if isinstance(metrics, str) or not metrics:
+    if isinstance(metrics, str) or not hasattr(metrics, "__len__") or not len(metrics):
         raise ValueError(f"metrics must be a list of {', '.join(METRICS)}, got {metrics!r}")
-    named = {name: metric for metric, name in map(find_metric, metrics)}
-    if len(named) < len(metrics):
-        raise ValueError(f"metrics must be different from each other, got {list(metrics)!r}")
+    named: dict[str, Metric] = {}
+    for metric, name in map(find_metric, metrics):
+        again = sum(name == known.partition(" #")[0] for known in named)
+        named[f"{name} #{again + 1}" if again else name] = metric
     require("scipy.special", "scipy", "compare", extra="metrics")
     unknown = set(explain or {}) - set(maps)
     if unknown:
@@ -290,7 +292,7 @@ def _compare_two(name: str, other: str, a: MetricResult, b: MetricResult) -> Rec
 def _draw(axes: Any, metric: str, methods: Mapping[str, MetricResult]) -> None:
     first = next(iter(methods.values()))
     axes.set_title(f"{metric} ({'higher' if first.higher_is_better else 'lower'} is better)")
-    if first.curves is None:
+    if all(result.curves is None for result in methods.values()):
         errors = [result.standard_error for result in methods.values()]
         axes.bar(
             range(len(methods)),

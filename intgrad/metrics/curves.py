@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..attribution.call import check_seed
 from ..models.model import Model, check_int
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
 from .passes import Mix
 from .ranking import Reduce, check_reduce
 from .result import MetricResult
@@ -29,8 +30,7 @@ class _Curve(Metric):
         self._reduce: Reduce = check_reduce(reduce)
         self._steps = check_int(steps, "steps")
         self._seed = check_seed(seed) or 0
-        self._places = np.linspace(0, 1, self._steps + 1)
-        self.fractions, self.passes = self._places, self._steps + 1
+        self.passes = self._steps + 1
 
     @property
     def convention(self) -> str:
@@ -49,16 +49,20 @@ class _Curve(Metric):
             raise ValueError(
                 f"steps must be at most the {height * width} pixels of an image, got {self._steps}"
             )
-        self._counts = np.round(self._places * height * width).astype(np.int64)
+        places = np.linspace(0, 1, self._steps + 1)
+        self._counts = np.round(places * height * width).astype(np.int64)
+        self.fractions = self._fractions = self._counts / (height * width)
         self._baselines = Baseline(subjects, self._baseline, self._seed)
 
     def measure(self, subject: Subject, map_: Map) -> Measuring:
         """Measure a map of an image."""
+        if map_.is_flat(self._reduce):
+            return Measured(math.nan, note=FLAT.format(self._reduce))
         ranks = map_.ranks(self._reduce, self._seed)
         start, end = self.ends(subject)
         scores = yield [Mix(start, end, ranks, int(count)) for count in self._counts]
         curve = scores[:, subject.target]
-        return Measured(trapezoid(curve, self._counts / ranks.size), curve)
+        return Measured(trapezoid(curve, self._fractions), curve)
 
     def ends(self, subject: Subject) -> tuple[Any, Any]:
         """Return the picture at the beginning and that at the end."""

@@ -160,7 +160,7 @@ class Infidelity(Metric):
     def _draw(self, subject: Subject, number: int) -> tuple[list[Mix], npt.NDArray[Any]]:
         """Return the perturbations of a round, the same for all maps."""
         count = min(TOGETHER, self._count - number * TOGETHER)
-        rng = np.random.default_rng([self._seed, subject.number, number])
+        rng = subject.generator(self._seed, number)
         baseline = self._baselines.of(subject)
         return subject.latest(
             (self._perturbation, self._noise, self._seed, self._count, id(baseline)),
@@ -222,7 +222,8 @@ def infidelity(
     meaning : {"contributions", "slopes"}
         What attributions are: parts of the score's change from the baseline, as those of
         Integrated Gradients (I' is I / (x - baseline), 1 within a square), or its slope, as those
-        of SmoothGrad (I' is I).
+        of SmoothGrad (I' is I). What equals the baseline has no contribution, and under "gaussian"
+        noise I' is 0 there.
     fit_scale : bool
         Multiply attributions by the beta that suits them best, as the authors' code does, be it
         negative: a map and its opposite are as good then. Without it, maps on another scale than

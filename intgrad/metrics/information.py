@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from .._optional import require
 from ..attribution.call import check_seed
-from ..attribution.numbers import check_fraction
+from ..attribution.numbers import check_fraction, check_fractions
 from ..images.arrays import Float32Array
 from ..models.model import Model
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
 from .passes import Mix
 from .ranking import Float64Array, Int32Array, Reduce, check_reduce
 from .result import MetricResult
@@ -42,6 +42,7 @@ class _Information(Metric):
 
     higher_is_better = True
     reference = PIC
+    unlikely: str
     fractions = PLACES
 
     def __init__(
@@ -52,9 +53,7 @@ class _Information(Metric):
         reduce: Reduce,
         seed: int,
     ) -> None:
-        self._thresholds = [check_fraction(t, "thresholds") for t in thresholds]
-        if not self._thresholds or sorted(set(self._thresholds)) != self._thresholds:
-            raise ValueError(f"thresholds must ascend, and be one or more, got {thresholds!r}")
+        self._thresholds = check_fractions(thresholds, "thresholds")
         self._least = check_fraction(least_probability, "least_probability")
         self._keep_monotonous = bool(keep_monotonous)
         self._reduce: Reduce = check_reduce(reduce)
@@ -83,11 +82,14 @@ class _Information(Metric):
 
     def measure(self, subject: Subject, map_: Map) -> Measuring:
         """Measure a map of an image."""
-        seed, key = [self._seed, subject.number], ("information", self._seed)
+        if map_.is_flat(self._reduce):
+            return Measured(math.nan, note=FLAT.format(self._reduce))
+        key = ("information", self._seed)
         image, image_size = subject.shared(
             (*key, "image"), lambda: _sized(_to_bytes(subject.pixels))
         )
-        known = subject.shared((*key, "known"), lambda: draw_mask(image.shape[:2], seed))
+        rng = subject.generator(self._seed)
+        known = subject.shared((*key, "known"), lambda: draw_mask(image.shape[:2], rng))
         blurred, blurred_size = subject.shared(
             (*key, "blurred"), lambda: _sized(blur(image, known))
         )
@@ -100,7 +102,7 @@ class _Information(Metric):
         scores = yield [Mix(image), Mix(blurred), *(Mix(picture) for picture, _ in pictures)]
         whole, least, *between = self.predict(scores, subject.target).tolist()
         if whole < self._least:
-            return Measured(math.nan, note=f"its probability {whole:.3g} is below {self._least:g}")
+            return Measured(math.nan, note=self.unlikely.format(whole, self._least))
         if least >= whole:
             return Measured(math.nan, note="the blurred picture scores as high")
         sizes = [size for _, size in pictures]
@@ -141,6 +143,7 @@ class AIC(_Information):
     """Whether the target is the top class."""
 
     name = "aic"
+    unlikely = "the target is not its top class"
     formula = "integral of [target is the top class] d information, both from 0 to 1; median curve"
 
     def predict(self, scores: Float64Array, target: int) -> Float64Array:
@@ -152,6 +155,7 @@ class SIC(_Information):
     """The probability of the target."""
 
     name = "sic"
+    unlikely = "its probability {:.3g} is below {:g}"
     formula = "integral of P(target) d information, both from 0 to 1; median curve"
 
     def predict(self, scores: Float64Array, target: int) -> Float64Array:
@@ -261,11 +265,11 @@ def sic(
     )
 
 
-def draw_mask(shape: tuple[int, ...], seed: Any) -> Mask:
+def draw_mask(shape: tuple[int, ...], rng: np.random.Generator) -> Mask:
     """Return (H, W), the pixels that the blurred picture is made of, its corners among them."""
     height, width = shape
     mask = np.zeros(shape, np.bool_)
-    drawn = np.random.default_rng(seed).permutation(mask.size)
+    drawn = rng.permutation(mask.size)
     mask.flat[drawn[: int(mask.size * KNOWN)]] = True
     mask[:: max(height - 1, 1), :: max(width - 1, 1)] = True
     return mask

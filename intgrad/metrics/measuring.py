@@ -33,6 +33,8 @@ class Measured:
     others: Mapping[str, float] = field(default_factory=dict)
 
 
+FLAT = "its channels' {} is the same for every pixel, and ranks none before another"
+
 Measuring = Generator[list[Mix], Float64Array, Measured]
 """Asks for the scores (n, K) of pictures, in as many rounds as it likes."""
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..models.model import Model
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
 from .ranking import Reduce, check_reduce
 from .result import MetricResult
 from .subjects import Map, Subject, Subjects
@@ -34,8 +34,10 @@ class _Inside(Metric):
         """Check what it needs of the images."""
         shape = subjects.images.shape[:3]
         given = self._boxes if self._masks is None else self._masks
-        given = [given] if subjects.single else list(given)
         name = "boxes" if self._masks is None else "masks"
+        if not subjects.single and not hasattr(given, "__len__"):
+            raise TypeError(f"{name} must be one for each image, got {given!r}")
+        given = [given] if subjects.single else list(given)
         if len(given) != shape[0]:
             raise ValueError(f"{name} must be one for each of {shape[0]} images, got {len(given)}")
         read = _read_boxes if self._masks is None else _read_mask
@@ -64,6 +66,8 @@ class PointingGame(_Inside):
 
     def measure(self, subject: Subject, map_: Map) -> Measuring:
         """Measure a map of an image."""
+        if map_.is_flat(self._reduce):
+            return Measured(math.nan, note=FLAT.format(self._reduce))
         place = np.argwhere(map_.ranks(self._reduce, self._seed) == 0)[0]
         distances = np.hypot(*(np.argwhere(self._where[subject.index]) - place).T)
         return Measured(float(distances.min() <= self._margin))

@@ -55,6 +55,7 @@ class Randomization(Metric):
                 " from one: load_model(module, ...) instead of its archive"
             )
         self._subjects = subjects
+        self._found.clear()
         layers = len(subjects.model._layers.names)
         if self._stages > layers:
             raise ValueError(
@@ -87,7 +88,7 @@ class Randomization(Metric):
                 maps = run(map_.explain, model, subjects.images, subjects.targets)
             for number, original in enumerate(originals):
                 a = reduce_channels(original, self._reduce)
-                b = reduce_channels(maps[number].reshape(original.shape), self._reduce)
+                b = reduce_channels(maps[number], self._reduce)
                 correlations[number, stage] = correlate(a, b, by_rank=True)
                 similarities[number, stage] = _ssim(a, b)
         return correlations, similarities
@@ -137,7 +138,8 @@ def randomization(
     -------
     MetricResult
         The mean rank correlation over the stages in `values`, that of each stage in `curves`;
-        `others["ssim"]` is their structural similarity, of maps scaled to 0..1.
+        `others["ssim"]` is their structural similarity, of maps scaled to 0..1 (NaN for fewer than
+        3 pixels a side).
 
     Raises
     ------
@@ -158,6 +160,8 @@ def randomization(
 
 def _ssim(a: Float64Array, b: Float64Array) -> float:
     metrics = require("skimage.metrics", "scikit-image", "randomization", extra="metrics")
+    if min(a.shape) < 3:
+        return math.nan
     side = min(7, *(length - (length + 1) % 2 for length in a.shape))  # odd
     return float(metrics.structural_similarity(_scale(a), _scale(b), win_size=side, data_range=1.0))
 

@@ -40,7 +40,7 @@ class MetricResult:
     fractions : numpy.ndarray or None
         (P,), where the curves are: shares of the pixels or, of AIC and SIC, of the information.
     curves : numpy.ndarray or None
-        (N, P), one for each image.
+        (N, P), one for each image; NaN for one without a value, None if none has one.
     curve : numpy.ndarray or None
         (P,) of all images together: their mean; of AIC and SIC their median.
     area : float

@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import _core
 from ..attribution.call import check_seed
-from ..attribution.numbers import check_fraction
+from ..attribution.numbers import check_fraction, check_fractions
 from ..images.arrays import Float32Array
 from ..models.model import Model
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
 from .passes import Mix
 from .ranking import Float64Array, Reduce, check_reduce
 from .result import MetricResult
@@ -36,11 +36,9 @@ class Road(Metric):
     ) -> None:
         if order not in get_args(Order):
             raise ValueError(f"order must be 'most' or 'least', got {order!r}")
-        checked = [check_fraction(f, "fractions") for f in fractions]
-        if not checked or not all(0 < f < 1 for f in checked) or sorted(set(checked)) != checked:
-            raise ValueError(
-                f"fractions must ascend between 0 and 1, without both, got {fractions!r}"
-            )
+        checked = check_fractions(fractions, "fractions")
+        if checked[0] == 0 or checked[-1] == 1:
+            raise ValueError(f"fractions must lie between 0 and 1, without both, got {fractions!r}")
         self._noise = check_fraction(noise, "noise")
         self._order: Order = order
         self._reduce: Reduce = check_reduce(reduce)
@@ -68,6 +66,8 @@ class Road(Metric):
 
     def measure(self, subject: Subject, map_: Map) -> Measuring:
         """Measure a map of an image."""
+        if map_.is_flat(self._reduce):
+            return Measured(math.nan, note=FLAT.format(self._reduce))
         scores = yield [Mix(picture) for picture in self._impute(subject, map_)]
         curve = scores[:, subject.target]
         return Measured(float(curve.mean()), curve)
@@ -82,7 +82,7 @@ class Road(Metric):
         ranks = map_.ranks(self._reduce, self._seed)
         if self._order == "least":
             ranks = ranks.size - 1 - ranks
-        rng = np.random.default_rng([self._seed, subject.number])
+        rng = subject.generator(self._seed)
         deviation = np.float32(255 * self._noise)
         pictures = []
         for fraction in self._fractions:

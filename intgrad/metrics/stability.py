@@ -49,8 +49,9 @@ class MaxSensitivity(Metric):
     def measure(self, subject: Subject, map_: Map) -> Measuring:
         """Measure a map of an image."""
         assert map_.explain is not None
-        norm = float(np.linalg.norm(map_.values))
-        rng = np.random.default_rng([self._seed, subject.number])
+        values = map_.values.astype(np.float64)
+        norm = float(np.linalg.norm(values))
+        rng = subject.generator(self._seed)
         changes: list[float] = []
         for first in range(0, self._count, TOGETHER):
             count = min(TOGETHER, self._count - first)
@@ -58,10 +59,7 @@ class MaxSensitivity(Metric):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "the image's least value", UserWarning)
                 maps = run(map_.explain, subject.model, moved, np.full(count, subject.target))
-            changes += [
-                float(np.linalg.norm(_like(each, map_.values) - map_.values)) / norm
-                for each in maps
-            ]
+            changes += [float(np.linalg.norm(each - values)) / norm for each in maps]
         return Measured(max(changes), others={"mean": math.fsum(changes) / len(changes)})
         yield  # asks for nothing
 
@@ -70,11 +68,6 @@ class MaxSensitivity(Metric):
         moves -= np.float32(0.5)
         moves *= np.float32(2 * 255 * self._radius)
         return pixels + moves
-
-
-def _like(values: Float32Array, map_: Float32Array) -> Float32Array:
-    """Return a map in the shape of another, which has a channel of 1 where it has none."""
-    return values.reshape(map_.shape)
 
 
 @measures(MaxSensitivity)

@@ -41,11 +41,14 @@ def correlate(a: npt.NDArray[Any], b: npt.NDArray[Any], *, by_rank: bool) -> flo
 
 
 def t_test(mean: float, error: float, count: int) -> float:
-    """Return the two-sided p value of a mean that would be 0; NaN where it has no error."""
-    if math.isnan(error):
+    """Return the two-sided p value of a mean that would be 0.
+
+    NaN where its error is unknown, or 0, which says that all values are the same and no more.
+    """
+    if math.isnan(error) or (error == 0 and mean != 0):
         return math.nan
     if error == 0:
-        return 1.0 if mean == 0 else 0.0
+        return 1.0
     special = require("scipy.special", "scipy", "a p value", extra="metrics")
     return float(2 * special.stdtr(count - 1, -abs(mean / error)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -44,6 +45,11 @@ class Map:
         """Return (H, W), what it says of each pixel."""
         return self.shared(("relevance", reduce), lambda: reduce_channels(self.values, reduce))
 
+    def is_flat(self, reduce: Reduce) -> bool:
+        """Say whether it makes no difference between pixels, so that they have no ranks."""
+        relevance = self.relevance(reduce)
+        return bool(relevance.min() == relevance.max())
+
     def ranks(self, reduce: Reduce, seed: int) -> Int32Array:
         """Return (H, W), the rank of each pixel, 0 for the most relevant."""
         return self.shared(("ranks", reduce, seed), lambda: rank(self.relevance(reduce), seed))
@@ -59,10 +65,8 @@ class Subject:
 
     Attributes
     ----------
-    number : int
-        Of the image among all, which its random perturbations are drawn by.
     index : int
-        Of the image among those that are there.
+        Of the image among all.
     pixels : numpy.ndarray
         (H, W, C) float32.
     target : int
@@ -70,12 +74,18 @@ class Subject:
     """
 
     model: Model
-    number: int
     index: int
     pixels: Float32Array
     target: int
     maps: Mapping[str, Map]
     _made: dict[Any, Any] = field(default_factory=dict)
+
+    def generator(self, seed: int, *numbers: int) -> np.random.Generator:
+        """Return what draws perturbations: the same for all maps, another for another image.
+
+        It goes by the pixels, so that an image has the same draws alone and in a batch.
+        """
+        return np.random.default_rng([seed, zlib.crc32(self.pixels.data), *numbers])
 
     def shared(self, key: Any, make: Callable[[], Made]) -> Made:
         """Return what metrics of several maps need, made once."""
@@ -101,8 +111,6 @@ class Subjects:
         called as `integrated_gradients` is.
     explain : dict of str to callable
         What made those that are given as arrays, where that is known.
-    first : int
-        The number of the first image, where they come some at a time.
 
     Raises
     ------
@@ -117,12 +125,10 @@ class Subjects:
         targets: Any,
         maps: Mapping[str, Any],
         explain: Mapping[str, Explain],
-        first: int = 0,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model must come from intgrad.load_model, got {type(model).__name__}")
         self.model = model
-        self._first = first
         self.remarks = Remarks()
         self.images, self.single = model._to_batch(images, stacklevel=caller_level() + 2)
         _check_finite(self.images, "images")
@@ -131,6 +137,7 @@ class Subjects:
             for name, values in maps.items()
             if not callable(values)
         }
+        model._find_classes(self.images.shape[1:])
         indices, many = model._resolve_targets(targets, self.images)
         if many:
             raise ValueError(
@@ -155,8 +162,7 @@ class Subjects:
                 name: Map(name, values[index], self._explain.get(name))
                 for name, values in self._maps.items()
             }
-            number, target = self._first + index, int(self.targets[index])
-            yield Subject(self.model, number, index, pixels, target, maps)
+            yield Subject(self.model, index, pixels, int(self.targets[index]), maps)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -201,9 +207,24 @@ class Subjects:
 def run(
     explain: Explain, model: Model, images: Float32Array, targets: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
-    """Return the attributions of images (n, H, W, C) for a target each, without their info."""
+    """Return the attributions of images (n, H, W, C) for a target each, without their info.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they have another shape than the images, or are not finite.
+    """
     found = explain(model, images, targets.tolist())
-    return np.asarray(found[0] if isinstance(found, tuple) else found)
+    name = getattr(explain, "__name__", "explain")
+    maps = to_real_array(found[0] if isinstance(found, tuple) else found, name)
+    if maps.shape not in (images.shape, images.shape[:3]):
+        raise ValueError(
+            f"{name} must return attributions in the shape of the images, {images.shape}, or"
+            f" without channels, got {maps.shape}"
+        )
+    maps = maps if maps.ndim == 4 else maps[..., np.newaxis]
+    _check_finite(maps, name)
+    return maps
 
 
 def check_explainers(subjects: Subjects, metric: str) -> None:

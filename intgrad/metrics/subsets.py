@@ -103,7 +103,7 @@ class _Subsets(Metric):
         count = min(TOGETHER, self._count - number * TOGETHER)
 
         def make() -> tuple[Int32Array, list[Int32Array]]:
-            rng = np.random.default_rng([self._seed, subject.number, number])
+            rng = subject.generator(self._seed, number)
             cells = np.arange(int(self._parts.max()) + 1, dtype=np.int32)
             ranks = rng.permuted(np.tile(cells, (count, 1)), axis=1)
             return ranks, [each[self._parts] for each in ranks]
@@ -158,7 +158,8 @@ def mu_fidelity(
     draws : int
         How many subsets.
     cells : int or None
-        Subsets are of the cells of a grid of so many a side; of single pixels if None.
+        Subsets are of the cells of a grid of so many a side; of single pixels if None. Cells are of
+        a size where it divides the image's; where it does not, larger ones count for more.
     baseline : str, float or array_like
         What they are set to, as in `integrated_gradients`.
     correlation : {"rank", "linear"}

@@ -336,11 +336,15 @@ class Model:
         batch_size: int | None = None,
     ) -> Float32Array:
         shape = batch.shape[1:]
+        self._find_classes(shape)
+        size = self._batch_size(batch_size, shape)
+        return _core.scores(self._handle, batch, output, size, None, first_image)
+
+    def _find_classes(self, shape: tuple[int, ...]) -> None:
+        """Ask a callable how many classes it has, unless that is known."""
         if self.num_classes is None:
             self.num_classes, _ = _core.describe(self._handle, *shape)
             self._check_labels()
-        size = self._batch_size(batch_size, shape)
-        return _core.scores(self._handle, batch, output, size, None, first_image)
 
     def _check_labels(self) -> None:
         if self.labels is not None and len(self.labels) != self.num_classes:

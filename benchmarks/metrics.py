@@ -1,0 +1,158 @@
+"""What each metric says of each method, how sure it is, and how long it takes.
+
+    python benchmarks/metrics.py [--model lite0] [--images 32] [--out FILE.json]
+
+Photographs of the demo's package, the top class of each, the softmax. Methods have about as many
+gradients as each other; "noise" is random numbers. Means with their standard errors over the
+photographs, then which of the differences are real, then the time of each metric alone: of one
+map, and of all of them measured together.
+"""
+
+import functools
+import time
+
+import contenders
+import harness
+import models
+import numpy as np
+
+import intgrad
+from intgrad import metrics
+
+GRADIENTS = 49
+REFERENCES = 7
+STEPS = 50
+LEAST = 0.3
+"""Probability from which aic and sic take a photograph; the authors' 0.8 leaves too few."""
+
+
+def choose_metrics():
+    return [
+        functools.partial(metrics.deletion, steps=STEPS),
+        functools.partial(metrics.insertion, steps=STEPS),
+        functools.partial(metrics.aic, least_probability=LEAST),
+        functools.partial(metrics.sic, least_probability=LEAST),
+        metrics.road,
+        functools.partial(metrics.road, order="least"),
+        functools.partial(metrics.infidelity, draws=128),
+        functools.partial(metrics.mu_fidelity, draws=100),
+        metrics.sensitivity_n,
+    ]
+
+
+def choose_methods(references):
+    path = {"steps": GRADIENTS - 1}
+    return {
+        "IG": functools.partial(intgrad.integrated_gradients, **path),
+        "Blur IG": functools.partial(intgrad.integrated_gradients, path="blur", **path),
+        "Guided IG": functools.partial(intgrad.integrated_gradients, path="guided", **path),
+        "Expected Gradients": functools.partial(
+            intgrad.expected_gradients, references=references, draws=GRADIENTS, seed=0
+        ),
+        "SmoothGrad": functools.partial(intgrad.smoothgrad, draws=GRADIENTS, seed=0),
+        "gradient": intgrad.Model.gradients,
+    }
+
+
+def read_photographs(size, count):
+    """Return photographs (count, size, size, 3), evenly from all, and as many for references."""
+    import demo_files
+
+    folder = demo_files.fetch(models.CACHE) / demo_files.PHOTOGRAPHS
+    paths = sorted(folder.glob("*.jpg"))
+    wanted = count + REFERENCES
+    chosen = [paths[k * len(paths) // wanted] for k in range(wanted)]
+    pixels = np.stack([intgrad.load_image(path, size=(size, size)) for path in chosen])
+    return pixels[:count], pixels[count:]
+
+
+def make_maps(model, images, targets, references):
+    maps, seconds = {}, {}
+    for name, explain in choose_methods(references).items():
+        start = time.perf_counter()
+        maps[name] = explain(model, images, targets)
+        seconds[name] = (time.perf_counter() - start) / len(images)
+        harness.say(f"{name}: {seconds[name]:.2f} s an image")
+    maps["noise"] = np.random.default_rng(0).standard_normal(images.shape).astype(np.float32)
+    return maps, seconds
+
+
+def tell_means(comparison, seconds):
+    rows = {}
+    for record in comparison.means:
+        row = rows.setdefault(record["method"], {"method": record["method"]})
+        row["seconds"] = seconds.get(record["method"])
+        row[record["metric"]] = f"{record['mean']:.3g} ± {record['standard_error']:.1g}"
+    return list(rows.values())
+
+
+def tell_pairs(comparison):
+    """Return a row for each pair: which metrics prefer whom, at 5 % after correction."""
+    rows = {}
+    for pair in comparison.pairs:
+        row = rows.setdefault(
+            (pair["method"], pair["other"]), {"method": pair["method"], "other": pair["other"]}
+        )
+        if pair["p_corrected"] < 0.05:
+            row[pair["metric"]] = pair["better"]
+    return list(rows.values())
+
+
+def measure_time(model, images, targets, maps, metric):
+    """Return seconds an image: of the first map alone, and of all of them together."""
+    found = []
+    for some in (dict([next(iter(maps.items()))]), maps):
+        few = {name: values[:2] for name, values in some.items()}
+        start = time.perf_counter()
+        metrics.compare(model, images[:2], few, [metric], targets[:2])
+        found.append((time.perf_counter() - start) / 2)
+    return found
+
+
+def main():
+    parser = harness.parser(__doc__)
+    parser.add_argument("--images", type=int, default=32, help="photographs (default: 32)")
+    options = parser.parse_args()
+    job = harness.make_job(options, options.model)
+    model = contenders.load_intgrad(job)
+    images, references = read_photographs(job["size"], options.images)
+    targets = model.predict(images).argmax(axis=1).tolist()
+    maps, seconds = make_maps(model, images, targets, references)
+    chosen = choose_metrics()
+    start = time.perf_counter()
+    comparison = metrics.compare(model, images, maps, chosen, targets)
+    whole = (time.perf_counter() - start) / len(images)
+    names = list(comparison.results)
+    times = []
+    for name, metric in zip(names, chosen, strict=True):
+        one, together = measure_time(model, images, targets, maps, metric)
+        times.append({"metric": name, "one": one, "together": together})
+        harness.say(f"{name}: {one:.2f} s, all maps {together:.2f} s")
+    times.append({"metric": "all of these together", "together": whole})
+    methods = [("method", "method", "")]
+    sections = [
+        (
+            f"Means and standard errors over {len(images)} photographs",
+            tell_means(comparison, seconds),
+            [*methods, ("s an image", "seconds", ".2f"), *((n, n, "") for n in names)],
+            [f"{n}: {next(iter(comparison.results[n].values())).convention}." for n in names],
+        ),
+        (
+            "Which is better, where the difference is real (p < 0.05, corrected)",
+            tell_pairs(comparison),
+            [*methods, ("other", "other", ""), *((n, n, "") for n in names)],
+            [],
+        ),
+        (
+            f"Seconds an image: one map, and all {len(maps)}",
+            times,
+            [("metric", "metric", ""), ("one map", "one", ".2f"), ("all", "together", ".2f")],
+            [],
+        ),
+    ]
+    facts = harness.about([]) | {"versions": contenders.VERSIONS}
+    harness.report(f"Metrics, {options.model}", facts | job, sections, options.out)
+
+
+if __name__ == "__main__":
+    main()
