@@ -7,6 +7,7 @@ import functools
 import hashlib
 import math
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ OF_A_SCORE = ("infidelity", "mu_fidelity", "sensitivity_n")
 """Those that take what was explained for what they perturb."""
 KNOWN = ("deletion", "insertion", "aic", "sic", "road", *OF_A_SCORE)
 """Those that need nothing but a map and the model."""
+BETWEEN = 30.0
+"""Seconds after which records are written anew, so that a kill loses no more."""
 METRICS_EXAMPLES = """examples:
   intgrad metrics explained --model model.pt
   intgrad metrics explained --model model.pt --metrics deletion insertion road infidelity
@@ -114,7 +117,7 @@ def _measure_folder(
     todo = list(_find_work(records, names))
     if len(todo) < len(records):
         say(f"{len(records) - len(todo)} of {len(records)} were measured before")
-    failed = 0
+    failed, written = 0, time.monotonic()
     try:
         with Telling(len(todo)) as telling:
             for number, metrics in todo:
@@ -129,6 +132,9 @@ def _measure_folder(
                     record["metrics"] = record.get("metrics", {}) | found
                     line = f"{name}: {_tell(found)}"
                 telling.tell_line(line)
+                if time.monotonic() > written + BETWEEN:
+                    file.replace(records)
+                    written = time.monotonic()
     finally:
         file.replace(records)
     return failed

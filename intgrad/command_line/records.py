@@ -97,8 +97,9 @@ def explained(folder: Path) -> Records:
 
 def drawn_in(folder: Path) -> set[str]:
     """Return the real paths of the pictures that a folder has records of."""
+    file = folder / RECORDS
     try:
-        records, _ = explained(folder).read()
+        records, _ = Records(file, file, ("picture",)).read()
     except (OSError, ValueError):  # it is not ours
         return set()
     return {os.path.realpath(folder / record["picture"]) for record in records}

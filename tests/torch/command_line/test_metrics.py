@@ -1,0 +1,161 @@
+"""`intgrad metrics`: each value is that of its function, joins its record, and is measured once."""
+
+import functools
+import json
+import os
+
+import numpy as np
+import pytest
+from killing import records
+from small_models import METADATA, Smooth, archive
+
+import intgrad
+from intgrad import metrics
+from intgrad.command_line import main as cli
+from intgrad.command_line.metrics import KNOWN
+
+PIL = pytest.importorskip("PIL.Image")
+MODEL = ["--model=model.pt", "--device=cpu"]
+PHOTOGRAPHS = ("a.png", "b.png", "c.png")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A model, three photographs, and the way there."""
+    small = Smooth()
+    small.body[-1].weight.data.mul_(0.1)  # or every probability would be 0 or 1
+    (tmp_path / "model.pt").write_bytes(archive(small, metadata=METADATA))
+    for k, name in enumerate(PHOTOGRAPHS):
+        pixels = np.random.default_rng(k).integers(0, 200, (40, 30, 3), dtype=np.uint8)
+        PIL.fromarray(pixels).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def explain(*options, images=PHOTOGRAPHS):
+    assert cli.main(["explain", *images, *MODEL, "--out=out", "--steps=4", *options]) == 0
+
+
+def measure(*names, options=MODEL):
+    return cli.main(["metrics", "out", *options, "--metrics", *names])
+
+
+def load(place, name):
+    model = intgrad.load_model(place / "model.pt", device="cpu")
+    with np.load(place / f"out/{name}.npz") as arrays:
+        return model, model.load_image(place / f"{name}.png"), arrays["attributions"]
+
+
+@pytest.mark.filterwarnings("ignore:the probability is 1")
+def test_values_are_those_of_the_functions(place, capsys):
+    explain("--score=logit", "--baseline=white")
+    assert measure(*KNOWN) == 0
+    found = records(place / "out")
+    of_a_score = {"output": "logit", "baseline": "white"}
+    for record, name in zip(found, "abc", strict=True):
+        model, image, maps = load(place, name)
+        assert list(record["metrics"]) == list(KNOWN)
+        for metric, outcome in record["metrics"].items():
+            is_of_score = metric in ("infidelity", "mu_fidelity", "sensitivity_n")
+            options = of_a_score if is_of_score else {}
+            expected = getattr(metrics, metric)(model, image, maps, record["target"], **options)
+            assert outcome["convention"] == expected.convention
+            if outcome["value"] is None:
+                assert np.isnan(expected.values[0])
+                assert outcome["note"] == expected.notes[0] != ""
+            else:
+                assert outcome["value"] == pytest.approx(expected.values[0], rel=1e-6)
+    printed = capsys.readouterr().out
+    values = [record["metrics"]["deletion"]["value"] for record in found]
+    error = np.std(values, ddof=1) / np.sqrt(3)
+    assert f"deletion: {np.mean(values):.4g} +- {error:.2g} over 3 images" in printed
+    assert "[3/3] c.png: deletion " in printed
+
+
+def test_what_was_measured_is_not_measured_again(place, capsys):
+    explain()
+    assert measure("deletion") == 0
+    first = records(place / "out")
+    assert measure("deletion", "road") == 0
+    assert "measured before" not in capsys.readouterr().out
+    second = records(place / "out")
+    assert [r["metrics"]["deletion"] for r in first] == [r["metrics"]["deletion"] for r in second]
+    assert measure("road") == 0
+    assert "3 of 3 were measured before" in capsys.readouterr().out
+    assert records(place / "out") == second
+    explain()  # goes on, and leaves them
+    assert records(place / "out") == second
+
+
+def test_slopes_are_taken_for_slopes(place):
+    assert cli.main(["explain", "a.png", *MODEL, "--out=out", "--method=smoothgrad"]) == 0
+    assert measure("infidelity") == 0
+    (record,) = records(place / "out")
+    model, image, maps = load(place, "a")
+    expected = metrics.infidelity(model, image, maps, record["target"], meaning="slopes")
+    outcome = record["metrics"]["infidelity"]
+    assert outcome["value"] == pytest.approx(expected.values[0], rel=1e-5)
+    assert outcome["convention"] == expected.convention
+
+
+def test_a_photograph_that_is_gone_does_not_end_the_others(place, capsys):
+    explain()
+    (place / "b.png").unlink()
+    assert measure("deletion") == 1
+    assert "b.png: there is no file" in capsys.readouterr().err
+    assert ["metrics" in record for record in records(place / "out")] == [True, False, True]
+
+
+def test_another_model_is_refused(place, capsys):
+    explain(images=["a.png"])
+    (place / "other.pt").write_bytes(archive(Smooth(), metadata=METADATA | {"source": "another"}))
+    before = (place / "out/explained.jsonl").read_bytes()
+    assert measure("deletion", options=["--model=other.pt"]) == 1
+    assert "was explained with another model than 'other.pt'" in capsys.readouterr().err
+    assert (place / "out/explained.jsonl").read_bytes() == before
+
+
+def test_a_folder_without_records(place, capsys):
+    (place / "out").mkdir()
+    assert measure("deletion") == 1
+    assert "'out' has no explained.jsonl of photographs explained" in capsys.readouterr().err
+    assert cli.main(["metrics", "nowhere", *MODEL]) == 1
+    assert "there is no file 'nowhere'" in capsys.readouterr().err
+
+
+def test_what_was_done_is_kept_where_it_is_interrupted(place, monkeypatch):
+    explain()
+    found = iter([None, KeyboardInterrupt])
+
+    def stop(*arguments, compute=intgrad.command_line.metrics.measure_all):
+        if next(found):
+            raise KeyboardInterrupt
+        return compute(*arguments)
+
+    monkeypatch.setattr(intgrad.command_line.metrics, "measure_all", stop)
+    assert measure("deletion") == 130
+    text = (place / "out/explained.jsonl").read_text()
+    assert ["metrics" in json.loads(line) for line in text.splitlines()] == [True, False, False]
+
+
+def test_two_at_a_time_are_one_too_many(place, capsys):
+    from intgrad.command_line.results import lock
+
+    explain(images=["a.png"])
+    held = lock(place / "out")
+    try:
+        assert measure("deletion") == 1
+    finally:
+        os.close(held)
+    assert "another process is writing to 'out'" in capsys.readouterr().err
+
+
+def test_unknown_metrics_are_named(capsys):
+    with pytest.raises(SystemExit):
+        measure("pointing_game")
+    assert "invalid choice: 'pointing_game'" in capsys.readouterr().err
+
+
+def test_every_metric_of_the_command_line_is_one_of_python():
+    for name in KNOWN:
+        assert isinstance(functools.reduce(getattr, [metrics, name]).metric, type)
