@@ -1,5 +1,6 @@
 """Ten thousand small calls, errors among them, leave memory and reference counts as they were."""
 
+import contextlib
 import gc
 import sys
 import weakref
@@ -10,6 +11,7 @@ from analytic import Polynomial, pixels
 from resident import resident_bytes
 
 import intgrad
+from intgrad import _core
 
 SHAPE = (4, 3, 2)
 IMAGE = pixels(SHAPE)
@@ -68,8 +70,20 @@ def sample():
     FUNCTION.batches.clear()
 
 
+def perturb():
+    orders = np.arange(12, dtype=np.int32).reshape(1, 4, 3)
+    pictures = np.stack([IMAGE, IMAGE[::-1]])
+    for each in ([[0, 1, 0, 5], [1, 0, 0, 2]], [[0, 2, 0, 5]]):  # of which the last is no picture
+        with contextlib.suppress(IndexError):
+            _core.mixed_scores(MODEL._handle, pictures, orders, np.array(each), "logit", 2, None)
+    for missing in (orders[0] > 3, orders[0] >= 0):  # all of them are too many
+        with contextlib.suppress(ValueError):
+            _core.impute(IMAGE, missing)
+    FUNCTION.batches.clear()
+
+
 @pytest.mark.unsanitized
-@pytest.mark.parametrize("call", [explain, fail, draw, rank, refine, curve, sample])
+@pytest.mark.parametrize("call", [explain, fail, draw, rank, refine, curve, sample, perturb])
 def test_ten_thousand_calls(call):
     def work(count):
         for _ in range(count):
