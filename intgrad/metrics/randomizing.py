@@ -48,12 +48,12 @@ class Randomization(Metric):
     def prepare(self, subjects: Subjects) -> None:
         """Check what it needs of the images."""
         check_explainers(subjects, self.name)
-        require("skimage.metrics", "scikit-image", self.name, extra="metrics")
         if subjects.model._layers is None:
             raise TypeError(
                 f"{self.name} shuffles the weights of a torch module, and this model was not loaded"
                 " from one: load_model(module, ...) instead of its archive"
             )
+        require("skimage.metrics", "scikit-image", self.name, extra="metrics")
         self._subjects = subjects
         self._found.clear()
         layers = len(subjects.model._layers.names)
