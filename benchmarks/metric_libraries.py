@@ -118,5 +118,8 @@ def prepare_xplique(method, load, job):
 
 
 def _divisor(values, points):
-    """Return a step that divides all values, as Quantus wants it, in about that many steps."""
-    return next(step for step in range(-(-values // points), values + 1) if values % step == 0)
+    """Return a step that divides the pixels, as Quantus wants it, in about that many steps.
+
+    It counts the values of all channels, of which it takes so many at a time.
+    """
+    return next(step for step in range(-(-values // points), values) if values // 3 % step == 0)

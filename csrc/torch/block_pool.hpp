@@ -35,7 +35,10 @@ class BlockPool
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         size = (size + PAGE - 1) / PAGE * PAGE;
-        Block block = take_idle(size);
+        Block block = take_idle(size, size / 8);
+        // Forward passes have little in use at a time, of many sizes: room is better than a fault.
+        if (!block.start && !may_hold(size))
+            block = take_idle(size, held_);
         if (!block.start)
             block = map(size);
         if (!block.start)
@@ -81,12 +84,12 @@ class BlockPool
         size_t size;
     };
 
-    // The smallest idle block that fits and is at most an eighth too large, or none.
-    Block take_idle(size_t size)
+    // The smallest idle block that fits and is at most `waste` too large, or none.
+    Block take_idle(size_t size, size_t waste)
     {
         auto best = idle_.end();
         for (auto block = idle_.begin(); block != idle_.end(); ++block)
-            if (block->size >= size && block->size - size <= size / 8 &&
+            if (block->size >= size && block->size - size <= waste &&
                 (best == idle_.end() || block->size < best->size))
                 best = block;
         if (best == idle_.end())
@@ -96,11 +99,14 @@ class BlockPool
         return block;
     }
 
-    // Blocks of sizes that nobody asks for any more go first: what is idle is at most half of what
-    // was in use at the most. If there is no memory, every idle one goes.
+    // What is idle is at most half of what was in use at the most.
+    bool may_hold(size_t size) const { return held_ + size <= most_in_use_ + most_in_use_ / 2; }
+
+    // Blocks of sizes that nobody asks for any more go first. If there is no memory, every idle one
+    // goes.
     Block map(size_t size)
     {
-        while (!idle_.empty() && held_ + size > most_in_use_ + most_in_use_ / 2)
+        while (!idle_.empty() && !may_hold(size))
             unmap_oldest();
         void *start = map_pages(size);
         while (!start && !idle_.empty()) {

@@ -7,6 +7,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -47,6 +48,30 @@ void test_the_best_fit_is_taken_and_no_bad_one()
     void *fresh = pool.take(16 * MIB);
     CHECK(fresh != huge);
     pool.give(exact), pool.give(larger), pool.give(fresh);
+}
+
+// As forward passes do: each tensor is freed when the next is there, and no size comes twice.
+void test_sizes_that_differ_take_what_has_room()
+{
+    BlockPool pool;
+    const size_t sizes[] = {10, 2, 6, 3, 8, 1, 5};
+    std::vector<void *> known;
+    size_t fresh = 0;
+    for (size_t round = 0; round < 4; round++) {
+        void *before = nullptr;
+        for (const size_t size : sizes) {
+            void *block = pool.take(size * MIB);
+            if (std::find(known.begin(), known.end(), block) == known.end()) {
+                known.push_back(block);
+                fresh += round > 1;
+            }
+            pool.give(before);
+            before = block;
+        }
+        pool.give(before);
+    }
+    CHECK(fresh == 0);
+    CHECK(pool.held() <= 12 * MIB * 3 / 2);
 }
 
 void test_blocks_of_others_are_left_alone()
@@ -118,6 +143,7 @@ void test_threads()
 int main()
 {
     test_a_block_goes_from_hand_to_hand();
+    test_sizes_that_differ_take_what_has_room();
     test_the_best_fit_is_taken_and_no_bad_one();
     test_blocks_of_others_are_left_alone();
     test_idle_blocks_are_bounded();
