@@ -43,8 +43,8 @@ class BlockPool
             block = map(size);
         if (!block.start)
             return nullptr;
-        lent_[block.start] = block.size;
-        in_use_ += block.size;
+        lent_[block.start] = {block.size, size};
+        in_use_ += size;
         most_in_use_ = std::max(most_in_use_, in_use_);
         return block.start;
     }
@@ -56,8 +56,8 @@ class BlockPool
         const auto found = lent_.find(start);
         if (found == lent_.end())
             return false;
-        idle_.push_back({start, found->second});
-        in_use_ -= found->second;
+        idle_.push_back({start, found->second.size});
+        in_use_ -= found->second.asked;
         lent_.erase(found);
         return true;
     }
@@ -82,6 +82,9 @@ class BlockPool
     struct Block {
         void *start;
         size_t size;
+    };
+    struct Lent {
+        size_t size, asked;
     };
 
     // The smallest idle block that fits and is at most `waste` too large, or none.
@@ -137,7 +140,7 @@ class BlockPool
 
     mutable std::mutex mutex_;
     std::list<Block> idle_; // the longest idle first
-    std::unordered_map<void *, size_t> lent_;
+    std::unordered_map<void *, Lent> lent_;
     size_t held_ = 0, in_use_ = 0, most_in_use_ = 0;
 };
 
