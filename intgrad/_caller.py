@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 from types import FrameType
 
 PACKAGE = __name__.partition(".")[0]
+_is_quiet = ContextVar("intgrad._is_quiet", default=False)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the package from warning, in this thread: of pictures that it made itself."""
+    token = _is_quiet.set(True)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
+
+
+def warn(text: str, stacklevel: int) -> None:
+    """Warn the user, at the line that `stacklevel` says as seen from the caller."""
+    if not _is_quiet.get():
+        warnings.warn(text, stacklevel=stacklevel + 1)
 
 
 def caller_level() -> int:

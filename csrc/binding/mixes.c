@@ -50,7 +50,11 @@ static int to_mixes(PyObject *pictures, PyObject *orders, PyObject *each, mix_ar
 {
     mix_arguments given = {ig_to_array(pictures, NPY_FLOAT32, 4), NULL, NULL, {0}, 0};
     given.orders = given.pictures ? ig_to_array(orders, NPY_INT32, 3) : NULL;
-    given.each = given.orders ? ig_to_array(each, NPY_INT64, 2) : NULL;
+    /* Copied, because it is read without the GIL once it was checked. */
+    given.each = given.orders
+                     ? (PyArrayObject *)PyArray_FROMANY(each, NPY_INT64, 2, 2,
+                                                        NPY_ARRAY_IN_ARRAY | NPY_ARRAY_ENSURECOPY)
+                     : NULL;
     if (!given.each || !ig_check_pictures(given.pictures, "pictures"))
         goto fail;
     const npy_intp *shape = PyArray_DIMS(given.pictures) + 1;
@@ -178,10 +182,16 @@ static PyObject *core_impute(PyObject *module, PyObject *args)
     imputed = (PyArrayObject *)PyArray_SimpleNew(3, PyArray_DIMS(picture), NPY_FLOAT32);
     if (!imputed)
         goto done;
-    Py_BEGIN_ALLOW_THREADS
-    ig_impute(PyArray_DATA(picture), PyArray_DATA(missing), shape.height, shape.width,
-              shape.channels, scratch, PyArray_DATA(imputed));
-    Py_END_ALLOW_THREADS
+    for (size_t c = 0; c < shape.channels; c++) {
+        Py_BEGIN_ALLOW_THREADS
+        ig_impute(PyArray_DATA(picture), PyArray_DATA(missing), shape.height, shape.width,
+                  shape.channels, c, scratch, PyArray_DATA(imputed));
+        Py_END_ALLOW_THREADS
+        if (PyErr_CheckSignals() < 0) {
+            Py_CLEAR(imputed);
+            goto done;
+        }
+    }
 
 done:
     PyMem_Free(scratch);

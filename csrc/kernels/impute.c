@@ -112,7 +112,7 @@ static void turn(size_t cells, double part, const double *residual, const double
 }
 
 void ig_impute(const float *picture, const unsigned char *missing, size_t height, size_t width,
-               size_t channels, double *scratch, float *ret_picture)
+               size_t channels, size_t channel, double *scratch, float *ret_picture)
 {
     const grid g = grid_of(height, width);
     double *diagonal = scratch, *inverse = diagonal + g.cells, *solution = inverse + g.cells,
@@ -121,25 +121,24 @@ void ig_impute(const float *picture, const unsigned char *missing, size_t height
     fill_diagonal(g, missing, diagonal);
     for (size_t i = 0; i < g.cells; i++)
         inverse[i] = diagonal[i] != 0.0 ? 1.0 / diagonal[i] : 0.0;
-    memcpy(ret_picture, picture, height * width * channels * sizeof *picture);
-    for (size_t c = 0; c < channels; c++) {
-        double size = fill_right_side(g, picture + c, channels, diagonal, product, residual);
-        const double enough = PRECISION * PRECISION * size;
-        memset(solution, 0, g.cells * sizeof *solution);
-        memset(direction, 0, g.cells * sizeof *direction);
-        memset(product, 0, g.cells * sizeof *product);
-        turn(g.cells, 0.0, residual, inverse, direction);
-        /* As many steps as there are equations would be enough with exact arithmetic. */
-        for (size_t k = 0; size > enough && k < height * width; k++) {
-            const double curvature = multiply(g, diagonal, direction, product);
-            const double before = size;
-            size = step(g.cells, size / curvature, inverse, direction, product, solution, residual);
-            turn(g.cells, size / before, residual, inverse, direction);
-        }
-        for (size_t y = 0; y < height; y++)
-            for (size_t x = 0; x < width; x++)
-                if (missing[y * width + x])
-                    ret_picture[(y * width + x) * channels + c] =
-                        (float)solution[(y + 1) * g.stride + x + 1];
+    double size = fill_right_side(g, picture + channel, channels, diagonal, product, residual);
+    const double enough = PRECISION * PRECISION * size;
+    memset(solution, 0, g.cells * sizeof *solution);
+    memset(direction, 0, g.cells * sizeof *direction);
+    memset(product, 0, g.cells * sizeof *product);
+    turn(g.cells, 0.0, residual, inverse, direction);
+    /* As many steps as there are equations would be enough with exact arithmetic. */
+    for (size_t k = 0; size > enough && k < height * width; k++) {
+        const double curvature = multiply(g, diagonal, direction, product);
+        const double before = size;
+        size = step(g.cells, size / curvature, inverse, direction, product, solution, residual);
+        turn(g.cells, size / before, residual, inverse, direction);
     }
+    for (size_t y = 0; y < height; y++)
+        for (size_t x = 0; x < width; x++) {
+            const size_t p = y * width + x;
+            const float found = (float)solution[(y + 1) * g.stride + x + 1];
+            ret_picture[p * channels + channel] =
+                missing[p] ? found : picture[p * channels + channel];
+        }
 }

@@ -196,11 +196,11 @@ void ig_mix(const float *picture, const float *other, const int32_t *order, int6
 /* Doubles of scratch that ig_impute takes. */
 size_t ig_impute_scratch(size_t height, size_t width);
 
-/* ret_picture = picture, but that every missing pixel is the mean of its 8 neighbours, of which
- * those at a corner weigh half; not all may be missing. Exact to 1e-6 of the residual; the time
- * grows with the width of what is missing. */
+/* A channel of ret_picture = that of picture, but that every missing pixel is the mean of its 8
+ * neighbours, of which those at a corner weigh half; not all may be missing. Exact to 1e-6 of the
+ * residual; the time grows with the width of what is missing. */
 void ig_impute(const float *picture, const unsigned char *missing, size_t height, size_t width,
-               size_t channels, double *scratch, float *ret_picture);
+               size_t channels, size_t channel, double *scratch, float *ret_picture);
 
 /* tone.c: from attributions to a map of 0..1 -------------------------------------------------- */
 

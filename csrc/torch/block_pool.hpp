@@ -38,13 +38,14 @@ class BlockPool
         Block block = take_idle(size, size / 8);
         // Forward passes have little in use at a time, of many sizes: room is better than a fault.
         if (!block.start && !may_hold(size))
-            block = take_idle(size, held_);
+            block = take_idle(size, most_in_use_ - std::min(most_in_use_, slack_));
         if (!block.start)
             block = map(size);
         if (!block.start)
             return nullptr;
         lent_[block.start] = {block.size, size};
         in_use_ += size;
+        slack_ += block.size - size;
         most_in_use_ = std::max(most_in_use_, in_use_);
         return block.start;
     }
@@ -58,6 +59,7 @@ class BlockPool
             return false;
         idle_.push_back({start, found->second.size});
         in_use_ -= found->second.asked;
+        slack_ -= found->second.size - found->second.asked;
         lent_.erase(found);
         return true;
     }
@@ -102,7 +104,8 @@ class BlockPool
         return block;
     }
 
-    // What is idle is at most half of what was in use at the most.
+    // What is idle is at most half of what was in use at the most, and what is lent too large at
+    // most as much again.
     bool may_hold(size_t size) const { return held_ + size <= most_in_use_ + most_in_use_ / 2; }
 
     // Blocks of sizes that nobody asks for any more go first. If there is no memory, every idle one
@@ -141,7 +144,7 @@ class BlockPool
     mutable std::mutex mutex_;
     std::list<Block> idle_; // the longest idle first
     std::unordered_map<void *, Lent> lent_;
-    size_t held_ = 0, in_use_ = 0, most_in_use_ = 0;
+    size_t held_ = 0, in_use_ = 0, most_in_use_ = 0, slack_ = 0;
 };
 
 } // namespace ig_torch

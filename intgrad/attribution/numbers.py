@@ -48,7 +48,7 @@ def check_fraction(value: Any, name: str) -> float:
 
 def check_fractions(values: Any, name: str) -> list[float]:
     """Return numbers in [0, 1] that ascend, or raise a TypeError or ValueError that quotes them."""
-    if np.ndim(values) != 1:
+    if isinstance(values, str) or not hasattr(values, "__len__"):
         raise TypeError(f"{name} must be a list of numbers in 0..1, got {values!r}")
     found = [check_fraction(value, name) for value in values]
     if not found or sorted(set(found)) != found:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-
-from .._caller import caller_level
+from .._caller import caller_level, warn
 
 
 class Remarks:
@@ -24,4 +22,4 @@ class Remarks:
         """Warn, unless it was done for this kind."""
         if kind not in self._made:
             self._made.add(kind)
-            warnings.warn(text + self._end, stacklevel=caller_level())
+            warn(text + self._end, caller_level())

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..attribution.baselines import NAMES as BASELINES
+from ..attribution.baselines import CONSTANTS
 from ..metrics.comparison import METRICS, find_metric
 from ..metrics.measuring import Measured, Metric, measure_all
 from ..metrics.result import make_result
@@ -32,6 +32,8 @@ KNOWN = ("deletion", "insertion", "aic", "sic", "road", *OF_A_SCORE)
 """Those that need nothing but a map and the model."""
 BETWEEN = 30.0
 """Seconds after which records are written anew, so that a kill loses no more."""
+CERTAIN = (*CONSTANTS, "mean", "blur")
+"""Baselines that can be made again by their names."""
 METRICS_EXAMPLES = """examples:
   intgrad metrics explained --model model.pt
   intgrad metrics explained --model model.pt --metrics deletion insertion road infidelity
@@ -125,7 +127,9 @@ def _measure_folder(
                 name = printable(Path(record["image"]).name)
                 try:
                     found = _measure(model, options, record, metrics)
-                except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+                except MemoryError:
+                    raise
+                except Exception as error:  # of decoders and damaged files, whatever they raise
                     failed += 1
                     say(f"intgrad: {name}: {describe(error)}", error=True)
                 else:
@@ -140,7 +144,9 @@ def _measure_folder(
     return failed
 
 
-def _find_work(records: list[Record], names: list[str]) -> Iterator[tuple[int, dict[str, Metric]]]:
+def _find_work(
+    records: list[Record], names: list[str]
+) -> Iterator[tuple[int, dict[str, Metric | str]]]:
     """Yield the numbers of records, and the metrics that they do not have yet."""
     for number, record in enumerate(records):
         metrics = {name: _make_metric(name, record) for name in names}
@@ -148,21 +154,33 @@ def _find_work(records: list[Record], names: list[str]) -> Iterator[tuple[int, d
         missing = {
             name: metric
             for name, metric in metrics.items()
-            if known.get(name, {}).get("convention") != metric.convention
+            if known.get(name, {}).get("convention") != _convention(metric)
         }
         if missing:
             yield number, missing
 
 
-def _make_metric(name: str, record: Record) -> Metric:
-    """Return a metric, told what was explained."""
+def _convention(metric: Metric | str) -> str:
+    return metric if isinstance(metric, str) else metric.convention
+
+
+def _make_metric(name: str, record: Record) -> Metric | str:
+    """Return a metric, told what was explained; or why it says nothing of such maps."""
     options: dict[str, Any] = {}
     if name in OF_A_SCORE:
+        method, path = record.get("method"), record.get("path")
+        is_slope = method == "smoothgrad" and path is None and record.get("kind") == "mean"
+        if method == "smoothgrad" and not (is_slope and name == "infidelity"):
+            return f"the maps of {method} add up to nothing"
+        if not is_slope and record.get("baseline") not in CERTAIN:
+            return (
+                f"perturbations need the maps' own baseline, which {record.get('baseline')} is not"
+            )
         options["output"] = record["output"]
-        if record["baseline"] in BASELINES:
+        if is_slope:
+            options["meaning"] = "slopes"
+        else:
             options["baseline"] = record["baseline"]
-    if name == "infidelity" and record["method"] == "smoothgrad" and record["path"] is None:
-        options["meaning"] = "slopes"
     metric, _ = find_metric(functools.partial(METRICS[name], **options))
     return metric
 
@@ -171,18 +189,25 @@ def _measure(
     model: Model,
     options: argparse.Namespace,
     record: Record,
-    metrics: dict[str, Metric],
+    asked: dict[str, Metric | str],
 ) -> dict[str, dict[str, Any]]:
     """Return what a photograph has by each metric, by its name."""
     with np.load(options.folder / record["arrays"]) as arrays:
         maps = {"attributions": arrays["attributions"]}
     pixels = model.load_image(record["image"])
     subjects = Subjects(model, pixels, record["target"], maps, {})
+    metrics = {name: metric for name, metric in asked.items() if not isinstance(metric, str)}
     rows = measure_all(list(metrics.values()), subjects, options.batch_size, False)
-    return {
+    found = {
         name: vars(Outcome.of(metric, row["attributions"][0]))
         for (name, metric), row in zip(metrics.items(), rows, strict=True)
     }
+    unmeasurable = {
+        name: vars(Outcome(metric, None, None, metric))
+        for name, metric in asked.items()
+        if isinstance(metric, str)
+    }
+    return found | unmeasurable
 
 
 def _check_same_model(records: list[Record], path: Path) -> None:
@@ -205,13 +230,15 @@ def _tell(found: dict[str, dict[str, Any]]) -> str:
 
 
 def _summarise(name: str, records: list[Record]) -> str:
-    """Say what a metric came to over all photographs."""
-    known = [record["metrics"][name] for record in records if name in record.get("metrics", {})]
-    measured = [
-        Measured(math.nan if each["value"] is None else each["value"], error=each["error"])
-        for each in known
-    ]
-    if not measured:
-        return f"{name}: no photograph was measured"
-    metric = _make_metric(name, records[0])
+    """Say what a metric came to over all photographs that have it by today's convention."""
+    measured, metric = [], None
+    for record in records:
+        metric = _make_metric(name, record)
+        known = record.get("metrics", {}).get(name)
+        if known is None or known["convention"] != _convention(metric):
+            continue
+        value = math.nan if known["value"] is None else known["value"]
+        measured.append(Measured(value, error=known["error"]))
+    if metric is None or isinstance(metric, str) or not measured:
+        return f"{name}: {metric if isinstance(metric, str) else 'no photograph was measured'}"
     return make_result(metric, measured).summary()

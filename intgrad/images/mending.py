@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from .._caller import warn
 
 ITS_OWN = "model.load_image makes such of files and arrays, as preprocess said"
 
@@ -22,10 +23,10 @@ def warn_of_range(array: npt.NDArray[Any], *, stacklevel: int = 2) -> None:
     low, high = float(array.min()), float(array.max())
     advice = _find_advice(low, high, array.dtype.kind in "fb")
     if advice is not None and low >= -(2**31) and high < 2**32:
-        warnings.warn(
+        warn(
             f"the image's least value is {_format(low)} and its largest value is {_format(high)},"
             f" but pixels are expected in 0..255: {advice}",
-            stacklevel=stacklevel,
+            stacklevel,
         )
 
 

@@ -18,7 +18,7 @@ from ..models.model import Model
 from .curves import deletion, insertion
 from .infidelity import infidelity
 from .information import aic, sic
-from .measuring import Metric, measure_all
+from .measuring import Metric, check_batch_size, measure_all
 from .pointing import energy_inside, pointing_game
 from .randomizing import randomization
 from .result import FEW, MetricResult, draw_curve, make_result
@@ -65,7 +65,7 @@ class Comparison:
         `standard_error` of the first, `other_mean` and `other_standard_error`, `difference` and
         `difference_error` (the standard error of the mean over images of the first's value less
         the other's), `p_value` (two-sided, of a paired t test; NaN where all differences are the
-        same), `p_corrected` (by Holm, for all
+        same and not 0), `p_corrected` (by Holm, for all
         pairs here), `images` (how many have both values), `better` (the method that the metric
         prefers).
     """
@@ -216,8 +216,9 @@ def compare(
     unknown = set(explain or {}) - set(maps)
     if unknown:
         raise ValueError(f"explain has {', '.join(sorted(unknown))}, of which there are no maps")
+    size = check_batch_size(batch_size)
     subjects = Subjects(model, images, targets, maps, explain or {})
-    found = measure_all(list(named.values()), subjects, batch_size, progress)
+    found = measure_all(list(named.values()), subjects, size, progress)
     results = {
         name: {method: make_result(metric, row[method]) for method in subjects.names}
         for (name, metric), row in zip(named.items(), found, strict=True)

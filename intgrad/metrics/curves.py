@@ -9,12 +9,12 @@ import numpy as np
 
 from ..attribution.call import check_seed
 from ..models.model import Model, check_int
-from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures
 from .passes import Mix
 from .ranking import Reduce, check_reduce
 from .result import MetricResult
 from .statistics import trapezoid
-from .subjects import Baseline, Map, Subject, Subjects
+from .subjects import Baseline, Map, Subject, Subjects, tell_baseline
 
 RISE = "Petsiuk, Das and Saenko, RISE, BMVC 2018, arXiv 1806.07421"
 
@@ -35,7 +35,7 @@ class _Curve(Metric):
     @property
     def convention(self) -> str:
         """Say what is computed."""
-        told = self._baseline if isinstance(self._baseline, str | int | float) else "given"
+        told = tell_baseline(self._baseline)
         return (
             f"{self.changed.format(baseline=told)}, whole pixels by rank of the channels'"
             f" {self._reduce}, equals by lot (seed {self._seed}), in {self._steps} steps, both ends"
@@ -54,12 +54,14 @@ class _Curve(Metric):
         self.fractions = self._fractions = self._counts / (height * width)
         self._baselines = Baseline(subjects, self._baseline, self._seed)
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
         if map_.is_flat(self._reduce):
             return Measured(math.nan, note=FLAT.format(self._reduce))
         ranks = map_.ranks(self._reduce, self._seed)
         start, end = self.ends(subject)
+        if (start == end).all():
+            return Measured(math.nan, note="the image is its own baseline: nothing is changed")
         scores = yield [Mix(start, end, ranks, int(count)) for count in self._counts]
         curve = scores[:, subject.target]
         return Measured(trapezoid(curve, self._fractions), curve)

@@ -12,11 +12,11 @@ from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..images.arrays import Float32Array
 from ..models.model import Model, Output, check_int
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import Measured, Measuring, Metric, Work, measure_one, measures, rounds
 from .passes import Mix
 from .ranking import Float64Array, Int32Array
 from .result import MetricResult
-from .subjects import Baseline, Map, Subject, Subjects
+from .subjects import Baseline, Map, Subject, Subjects, tell_baseline
 
 Perturbation = Literal["square", "gaussian"]
 Meaning = Literal["contributions", "slopes"]
@@ -104,6 +104,7 @@ class Infidelity(Metric):
             raise ValueError(f"meaning must be 'contributions' or 'slopes', got {meaning!r}")
         self._perturbation = perturbation
         self._meaning: Meaning = meaning
+        self.by_channel = perturbation == "gaussian" or meaning == "slopes"
         self._baseline, self._fit_scale = baseline, bool(fit_scale)
         self._noise = check_number(noise, "noise", most=10.0)
         self._kind = Squares() if perturbation == "square" else Noise(255 * self._noise)
@@ -115,7 +116,7 @@ class Infidelity(Metric):
     @property
     def convention(self) -> str:
         """Say what is computed."""
-        baseline = self._baseline if isinstance(self._baseline, str | int | float) else "given"
+        baseline = tell_baseline(self._baseline)
         what = (
             f"squares of 1 pixel to {LARGEST:.0%} of the shorter side set to the baseline"
             f" ({baseline})"
@@ -134,43 +135,35 @@ class Infidelity(Metric):
         """Check what it needs of the images."""
         self.output = subjects.model.resolve_output(self._asked)
         self._baselines = Baseline(subjects, self._baseline, self._seed)
-        for name in subjects.names:
-            if subjects.maps_of(name).shape[3] != subjects.images.shape[3] and (
-                self._perturbation == "gaussian" or self._meaning == "slopes"
-            ):
-                raise ValueError(
-                    f"{name} must have the images' channels for perturbation="
-                    f"{self._perturbation!r} and meaning={self._meaning!r}: give it before its"
-                    " channels are added up"
-                )
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
         first = yield [Mix(subject.pixels)]
         score = first[0, subject.target]
         way = subject.pixels.astype(np.float64) - self._baselines.of(subject)
         sums, changes = [], []
-        for number in range(-(-self._count // TOGETHER)):
-            mixes, taken = self._draw(subject, number)
+        for number, size in rounds(self._count, TOGETHER):
+            mixes, taken = self._draw(subject, number, size)
             scores = yield mixes
             changes.append(score - scores[:, subject.target])
             sums.append(self._kind.add_up(taken, map_, way, self._meaning))
         return self._compare(np.concatenate(sums), np.concatenate(changes))
 
-    def _draw(self, subject: Subject, number: int) -> tuple[list[Mix], npt.NDArray[Any]]:
+    def _draw(self, subject: Subject, number: int, size: int) -> tuple[list[Mix], npt.NDArray[Any]]:
         """Return the perturbations of a round, the same for all maps."""
-        count = min(TOGETHER, self._count - number * TOGETHER)
         rng = subject.generator(self._seed, number)
         baseline = self._baselines.of(subject)
         return subject.latest(
             (self._perturbation, self._noise, self._seed, self._count, id(baseline)),
             number,
-            lambda: self._kind.draw(subject.pixels, baseline, rng, count),
+            lambda: self._kind.draw(subject.pixels, baseline, rng, size),
         )
 
     def _compare(self, sums: Float64Array, changes: Float64Array) -> Measured:
         scale = 1.0
         if self._fit_scale:
+            if not changes.any():
+                return Measured(math.nan, note="no perturbation changes the score")
             size = float((sums * sums).sum())
             if size == 0:
                 return Measured(
@@ -223,7 +216,8 @@ def infidelity(
         What attributions are: parts of the score's change from the baseline, as those of
         Integrated Gradients (I' is I / (x - baseline), 1 within a square), or its slope, as those
         of SmoothGrad (I' is I). What equals the baseline has no contribution, and under "gaussian"
-        noise I' is 0 there.
+        noise I' is 0 there; a map that gives much to what is nearly so is far off by it, and
+        "square" is the fairer question.
     fit_scale : bool
         Multiply attributions by the beta that suits them best, as the authors' code does, be it
         negative: a map and its opposite are as good then. Without it, maps on another scale than

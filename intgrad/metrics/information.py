@@ -15,7 +15,7 @@ from ..attribution.call import check_seed
 from ..attribution.numbers import check_fraction, check_fractions
 from ..images.arrays import Float32Array
 from ..models.model import Model
-from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures, rounds
 from .passes import Mix
 from .ranking import Float64Array, Int32Array, Reduce, check_reduce
 from .result import MetricResult
@@ -29,6 +29,8 @@ THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.10, 0.13, 0.21, 0.34,
 """Fractions of the pixels that the authors reveal."""
 KNOWN = 0.01
 """The part of the pixels that the blurred picture begins with."""
+TOGETHER = 8
+"""Pictures that are in memory at once, of each map."""
 PLACES = np.linspace(0, 1, 1001)
 """Of the curve."""
 
@@ -43,6 +45,7 @@ class _Information(Metric):
     higher_is_better = True
     reference = PIC
     unlikely: str
+    left_out: str
     fractions = PLACES
 
     def __init__(
@@ -69,7 +72,7 @@ class _Information(Metric):
             f" channels' {self._reduce}; information is the size as lossless WebP; both axes from 0"
             " for the blurred picture to 1 for the image"
             + ", the curve not falling" * self._keep_monotonous
-            + f"; images below a probability of {self._least:g} left out"
+            + f"; images left out {self.left_out.format(self._least)}"
         )
 
     def prepare(self, subjects: Subjects) -> None:
@@ -80,7 +83,7 @@ class _Information(Metric):
         require("PIL.Image", "pillow", self.name)
         require("scipy.interpolate", "scipy", self.name, extra="metrics")
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
         if map_.is_flat(self._reduce):
             return Measured(math.nan, note=FLAT.format(self._reduce))
@@ -95,17 +98,24 @@ class _Information(Metric):
         )
         if blurred_size >= image_size:
             return Measured(math.nan, note="the blurred picture holds as much information")
-        pictures = map_.shared(
-            (*key, self._reduce, *self._thresholds),
-            lambda: self._reveal(image, known, map_.ranks(self._reduce, self._seed)),
-        )
-        scores = yield [Mix(image), Mix(blurred), *(Mix(picture) for picture, _ in pictures)]
-        whole, least, *between = self.predict(scores, subject.target).tolist()
+        scores = yield [Mix(image), Mix(blurred)]
+        whole, least = self.predict(scores, subject.target).tolist()
         if whole < self._least:
             return Measured(math.nan, note=self.unlikely.format(whole, self._least))
         if least >= whole:
             return Measured(math.nan, note="the blurred picture scores as high")
-        sizes = [size for _, size in pictures]
+        sizes, between = [], []
+        for number, count in rounds(len(self._thresholds), TOGETHER):
+            pictures = map_.latest(
+                (*key, self._reduce, *self._thresholds),
+                number,
+                lambda number=number, count=count: self._reveal(  # type: ignore[misc]
+                    image, known, map_.ranks(self._reduce, self._seed), number * TOGETHER, count
+                ),
+            )
+            scores = yield [Mix(picture) for picture, _ in pictures]
+            sizes += [size for _, size in pictures]
+            between += self.predict(scores, subject.target).tolist()
         curve = self._interpolate(
             (np.array(sizes) - blurred_size) / (image_size - blurred_size),
             (np.array(between) - least) / (whole - least),
@@ -121,10 +131,12 @@ class _Information(Metric):
         """Return what the model predicts, of probabilities (n, K)."""
         raise NotImplementedError
 
-    def _reveal(self, image: Float32Array, known: Mask, ranks: Int32Array) -> Pictures:
-        """Return pictures in which the most relevant pixels are those of the image."""
-        last = ranks.size - 1
-        counts = [ranks.size - math.ceil(last * (1 - t)) for t in self._thresholds]
+    def _reveal(
+        self, image: Float32Array, known: Mask, ranks: Int32Array, first: int, count: int
+    ) -> Pictures:
+        """Return some pictures in which the most relevant pixels are those of the image."""
+        last, some = ranks.size - 1, self._thresholds[first : first + count]
+        counts = [ranks.size - math.ceil(last * (1 - t)) for t in some]
         return [_sized(blur(image, known | (ranks < count))) for count in counts]
 
     def _interpolate(self, information: Float64Array, predicted: Float64Array) -> Float64Array:
@@ -144,7 +156,13 @@ class AIC(_Information):
 
     name = "aic"
     unlikely = "the target is not its top class"
+    left_out = "whose top class is another"
     formula = "integral of [target is the top class] d information, both from 0 to 1; median curve"
+
+    def __init__(
+        self, thresholds: Sequence[float], keep_monotonous: bool, reduce: Reduce, seed: int
+    ) -> None:
+        super().__init__(thresholds, 1.0, keep_monotonous, reduce, seed)
 
     def predict(self, scores: Float64Array, target: int) -> Float64Array:
         """Return 1 where it is."""
@@ -156,6 +174,7 @@ class SIC(_Information):
 
     name = "sic"
     unlikely = "its probability {:.3g} is below {:g}"
+    left_out = "below a probability of {:g}"
     formula = "integral of P(target) d information, both from 0 to 1; median curve"
 
     def predict(self, scores: Float64Array, target: int) -> Float64Array:
@@ -171,7 +190,6 @@ def aic(
     targets: Any = None,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
-    least_probability: float = 0.8,
     keep_monotonous: bool = True,
     reduce: Reduce = "sum",
     seed: int = 0,
@@ -183,7 +201,8 @@ def aic(
     The Accuracy Information Curve (Kapishnikov et al. 2019 [1]_): pictures are blurred, but for the
     most relevant pixels; a picture's information is its size as lossless WebP, and its value
     whether the target is the top class. Higher is better. As PAIR's code has it, whose results
-    these are for a map without equal values.
+    these are for a map without equal values. Images whose top class is another are left out (NaN,
+    and `notes` says so).
 
     Parameters
     ----------
@@ -191,9 +210,6 @@ def aic(
         As in `deletion`. Pixels are rounded to whole numbers.
     thresholds : sequence of float
         Fractions of the pixels that are revealed, ascending; the authors' 13.
-    least_probability : float
-        Images are left out (NaN, and `notes` says so) whose prediction is less. Of `aic`, that is
-        whether the target is their top class.
     keep_monotonous : bool
         Whether the curve may not fall, as for the authors.
     seed : int
@@ -216,7 +232,7 @@ def aic(
     .. [1] Kapishnikov et al., "XRAI: Better Attributions Through Regions", ICCV 2019, arXiv
        1906.02825.
     """
-    metric = AIC(thresholds, least_probability, keep_monotonous, reduce, seed)
+    metric = AIC(thresholds, keep_monotonous, reduce, seed)
     return measure_one(
         metric, model, images, attributions, targets, batch_size=batch_size, progress=progress
     )
@@ -246,8 +262,10 @@ def sic(
     ----------
     model, images, attributions, targets, reduce, batch_size, progress
         As in `deletion`.
-    thresholds, least_probability, keep_monotonous, seed
+    thresholds, keep_monotonous, seed
         As in `aic`, with which it shares all passes in `compare`.
+    least_probability : float
+        Images are left out (NaN, and `notes` says so) whose probability is less: the authors' 0.8.
 
     Returns
     -------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .._optional import ProgressBar
-from ..models.model import Model, Output
+from ..images.arrays import Float32Array
+from ..models.model import Model, Output, check_int
 from .passes import Mix, Passes
 from .ranking import Float64Array
 from .result import MetricResult, make_result
@@ -39,6 +41,29 @@ Measuring = Generator[list[Mix], Float64Array, Measured]
 """Asks for the scores (n, K) of pictures, in as many rounds as it likes."""
 
 
+class Work:
+    """How much of the work is done, shown by a bar where there is one."""
+
+    def __init__(self, bar: ProgressBar, total: int) -> None:
+        self._update = bar.update
+        self._done, self._total = 0, total
+
+    def advance(self, count: int) -> None:
+        """Tell of so many pictures more."""
+        self.reach(self._done + count)
+
+    def reach(self, done: int) -> None:
+        """Tell that so many are done, which is more than were told of where some were shared."""
+        self._done = done
+        if self._update is not None:
+            self._update(done, self._total)
+
+    def within(self) -> Callable[[int, int], None] | None:
+        """Return what is told of pictures while they are computed."""
+        update, done, total = self._update, self._done, self._total
+        return None if update is None else lambda more, _: update(done + more, total)
+
+
 class Metric(ABC):
     """A metric and its options, checked.
 
@@ -49,11 +74,13 @@ class Metric(ABC):
     output : str or None
         Of the scores that it asks for; None for probabilities.
     passes : int
-        How many pictures it asks for, for each map.
+        How many pictures it asks for, or explains, for each map.
     fractions : numpy.ndarray or None
         Where its curves are.
     draws : int or None
         How many its value rests on.
+    by_channel : bool
+        Whether a map must have the channels of the image.
     """
 
     name: str
@@ -64,6 +91,7 @@ class Metric(ABC):
     passes: int = 0
     fractions: Float64Array | None = None
     draws: int | None = None
+    by_channel: bool = False
 
     @property
     @abstractmethod
@@ -75,8 +103,8 @@ class Metric(ABC):
         """Look at what it needs of the images, before any work; raise what is wrong."""
 
     @abstractmethod
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
-        """Measure a map of an image."""
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
+        """Measure a map of an image; what it does but for its pictures, it tells `work`."""
 
     def summarise(self, curves: Float64Array) -> tuple[Float64Array, float]:
         """Return the curve of all images (N, P), here the mean, and its area."""
@@ -107,45 +135,73 @@ def measure_one(
     progress: bool = False,
 ) -> MetricResult:
     """Measure one method's maps by one metric."""
+    size = check_batch_size(batch_size)
     known = {} if explain is None else {"attributions": explain}
     subjects = Subjects(model, images, targets, {"attributions": attributions}, known)
-    (row,) = measure_all([metric], subjects, batch_size, progress)
+    (row,) = measure_all([metric], subjects, size, progress)
     return make_result(metric, row["attributions"])
+
+
+def check_batch_size(batch_size: Any) -> int | None:
+    """Return how many pictures are evaluated together, or raise a TypeError or ValueError."""
+    return None if batch_size is None else min(check_int(batch_size, "batch_size"), sys.maxsize)
 
 
 def measure_all(
     metrics: Sequence[Metric], subjects: Subjects, batch_size: int | None, progress: bool
 ) -> list[dict[str, list[Measured]]]:
     """Measure all maps of all images: for each metric, by the name of the map, image by image."""
-    for metric in metrics:
-        metric.prepare(subjects)
-    found: list[dict[str, list[Measured]]] = [{n: [] for n in subjects.names} for _ in metrics]
-    each = sum(metric.passes for metric in metrics) * len(subjects.names)
     with ProgressBar(progress, "picture") as bar:
+        for metric in metrics:
+            metric.prepare(subjects)
+        for name, maps in subjects.make_maps():
+            for metric in metrics:
+                _check_channels(metric, name, maps, subjects)
+        found: list[dict[str, list[Measured]]] = [{n: [] for n in subjects.names} for _ in metrics]
+        each = sum(metric.passes for metric in metrics) * len(subjects.names)
+        work = Work(bar, each * len(subjects))
         for subject in subjects:
-            passes = Passes(subjects.model, subject.pixels, batch_size)
+            passes = Passes(subjects.model, subject, batch_size)
             jobs = [
-                _Job(metric, metric.measure(subject, map_), found[k][name])
+                _Job(metric, metric.measure(subject, map_, work), found[k][name], passes)
                 for k, metric in enumerate(metrics)
                 for name, map_ in subject.maps.items()
             ]
-            _run(jobs, passes, bar, subject.index * each, each * len(subjects))
+            _run(jobs, passes, work)
+            work.reach((subject.index + 1) * each)
     return found
+
+
+def _check_channels(metric: Metric, name: str, maps: Float32Array, subjects: Subjects) -> None:
+    if metric.by_channel and maps.shape[3] != subjects.images.shape[3]:
+        raise ValueError(
+            f"{name} must have the images' channels for {metric.name}, by this convention:"
+            f" {metric.convention}; give it before its channels are added up"
+        )
+
+
+def rounds(count: int, together: int) -> Iterator[tuple[int, int]]:
+    """Yield the number of each round, and how many are in it."""
+    for number in range(-(-count // together)):
+        yield number, min(together, count - number * together)
 
 
 class _Job:
     """One metric of one map: what it asks for, until it is done."""
 
-    def __init__(self, metric: Metric, measuring: Measuring, into: list[Measured]) -> None:
-        self.output: Output | None = metric.output
+    def __init__(
+        self, metric: Metric, measuring: Measuring, into: list[Measured], passes: Passes
+    ) -> None:
+        self.output: Output = passes.resolve(metric.output)
         self.asked: list[Mix] = []
+        self._convert = passes.to_probabilities if metric.output is None else None
         self._measuring = measuring
         self._into = into
         self.is_done = self._go_on(None)
 
     def answer(self, scores: Float64Array) -> None:
         """Go on with the scores of what was asked for."""
-        self.is_done = self._go_on(scores)
+        self.is_done = self._go_on(self._convert(scores) if self._convert else scores)
 
     def _go_on(self, scores: Float64Array | None) -> bool:
         try:
@@ -156,27 +212,17 @@ class _Job:
         return False
 
 
-def _run(jobs: list[_Job], passes: Passes, bar: ProgressBar, done: int, total: int) -> None:
+def _run(jobs: list[_Job], passes: Passes, work: Work) -> None:
     """Answer the jobs of an image round by round, so that what they share is computed once."""
-    update = bar.update
     while jobs := [job for job in jobs if not job.is_done]:
-        outputs: dict[Output | None, None] = dict.fromkeys(job.output for job in jobs)
+        outputs: list[Output] = list(dict.fromkeys(job.output for job in jobs))
         for output in outputs:
             alike = [job for job in jobs if job.output == output]
             asked = [mix for job in alike for mix in job.asked]
-            tell = None if update is None else _from(update, done, total)
-            scores = passes.score(output, asked, tell)
-            done += len(asked)
+            scores = passes.score(output, asked, work.within())
+            work.advance(len(asked))
             first = 0
             for job in alike:
                 count = len(job.asked)
                 job.answer(scores[first : first + count])
                 first += count
-    if update is not None:
-        update(done, total)
-
-
-def _from(
-    update: Callable[[float, int], None], done: int, total: int
-) -> Callable[[int, int], None]:
-    return lambda more, _: update(done + more, total)

@@ -13,6 +13,7 @@ from .. import _core
 from ..images.arrays import Float32Array
 from ..models.model import Model, Output
 from .ranking import Float64Array, Int32Array
+from .subjects import Subject
 
 Key = tuple[int, ...]
 
@@ -42,26 +43,37 @@ class Passes:
     Parameters
     ----------
     model : Model
-    pixels : numpy.ndarray
-        (H, W, C), the image: its own scores are kept for later rounds.
+    subject : Subject
+        The image, whose own scores are kept for later rounds.
     batch_size : int or None
         Pictures evaluated together.
     """
 
-    def __init__(self, model: Model, pixels: Float32Array, batch_size: int | None) -> None:
+    def __init__(self, model: Model, subject: Subject, batch_size: int | None) -> None:
         self._model = model
-        self._pixels = pixels
-        self._batch_size = model._batch_size(batch_size, pixels.shape)
-        self._own: dict[Output | None, Float64Array] = {}
+        self._subject = subject
+        self._batch_size = model._batch_size(batch_size, subject.pixels.shape)
+        self._own: dict[Output, Float64Array] = {}
+
+    def resolve(self, output: Output | None) -> Output:
+        """Return the output that is computed for one that is asked for; None is a probability."""
+        return self._model._probabilities_output if output is None else output
+
+    def to_probabilities(self, scores: Float64Array) -> Float64Array:
+        """Return the probabilities behind scores of an output of None."""
+        return self._model._to_probabilities(scores.astype(np.float32)).astype(np.float64)
 
     def score(
-        self,
-        output: Output | None,
-        mixes: Sequence[Mix],
-        update: Callable[[int, int], None] | None,
+        self, output: Output, mixes: Sequence[Mix], update: Callable[[int, int], None] | None
     ) -> Float64Array:
-        """Return the scores (n, K) of pictures; of an output of None, their probabilities."""
-        own = Mix(self._pixels).key
+        """Return the scores (n, K) of pictures.
+
+        Raises
+        ------
+        ModelError
+            If the model fails, or gives NaN or inf; the text names the image.
+        """
+        own = Mix(self._subject.pixels).key
         distinct = {mix.key: mix for mix in mixes}
         if output in self._own:
             distinct.pop(own, None)
@@ -74,14 +86,17 @@ class Passes:
         )
 
     def _compute(
-        self, output: Output | None, mixes: list[Mix], update: Callable[[int, int], None] | None
+        self, output: Output, mixes: list[Mix], update: Callable[[int, int], None] | None
     ) -> Float64Array:
         if not mixes:
             return np.empty((0, 0))
-        model = self._model
-        asked = model._probabilities_output if output is None else output
-        scores = _core.mixed_scores(model._handle, *_pack(mixes), asked, self._batch_size, update)
-        return (model._to_probabilities(scores) if output is None else scores).astype(np.float64)
+        try:
+            scores = _core.mixed_scores(
+                self._model._handle, *_pack(mixes), output, self._batch_size, update
+            )
+        except _core.ModelError as error:
+            raise _core.ModelError(f"image {self._subject.index}: {error}") from error
+        return scores.astype(np.float64)
 
 
 def _pack(mixes: Sequence[Mix]) -> tuple[Float32Array, Int32Array, npt.NDArray[np.int64]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..models.model import Model
-from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures
 from .ranking import Reduce, check_reduce
 from .result import MetricResult
 from .subjects import Map, Subject, Subjects
@@ -53,7 +53,7 @@ class PointingGame(_Inside):
 
     def __init__(self, masks: Any, boxes: Any, margin: float, reduce: Reduce, seed: int) -> None:
         super().__init__(masks, boxes, reduce)
-        self._margin = 0.0 if margin == 0 else check_number(margin, "margin")
+        self._margin = check_margin(margin)
         self._seed = check_seed(seed) or 0
 
     @property
@@ -64,7 +64,7 @@ class PointingGame(_Inside):
             f" {self._seed}), is a hit within {self._margin:g} pixels of the mask"
         )
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
         if map_.is_flat(self._reduce):
             return Measured(math.nan, note=FLAT.format(self._reduce))
@@ -86,7 +86,7 @@ class EnergyInside(_Inside):
         """Say what is computed."""
         return f"relevance is the channels' {self._reduce} of a pixel; what is negative counts as 0"
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
         positive = map_.relevance(self._reduce).clip(0)
         whole = float(positive.sum())
@@ -185,6 +185,13 @@ def energy_inside(
     return measure_one(metric, model, images, attributions, targets)
 
 
+def check_margin(margin: Any) -> float:
+    """Return a distance in pixels, or raise a TypeError or ValueError that quotes it."""
+    if not isinstance(margin, bool) and margin == 0:
+        return 0.0
+    return check_number(margin, "margin", meaning=", or 0")
+
+
 def _read_mask(given: Any, shape: tuple[int, ...], name: str) -> Mask:
     mask = np.asarray(given)
     if mask.dtype.kind not in "iub":
@@ -195,7 +202,10 @@ def _read_mask(given: Any, shape: tuple[int, ...], name: str) -> Mask:
 
 
 def _read_boxes(given: Any, shape: tuple[int, ...], name: str) -> Mask:
-    boxes = np.asarray(given)
+    try:
+        boxes = np.asarray(given)
+    except ValueError:  # they are not all of one length
+        boxes = np.empty(0)
     if boxes.size == 0 or boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
         raise ValueError(f"{name} must be (top, left, bottom, right), or several, got {given!r}")
     if boxes.dtype.kind not in "iu":

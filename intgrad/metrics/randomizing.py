@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 
+from .._caller import quiet
 from .._optional import require
 from ..attribution.call import check_seed
 from ..models.model import Model, check_int
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures
 from .ranking import Float64Array, Reduce, check_reduce, reduce_channels
 from .result import MetricResult
 from .statistics import correlate
@@ -29,7 +29,7 @@ class Randomization(Metric):
     reference = "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292"
 
     def __init__(self, stages: int, reduce: Reduce, seed: int) -> None:
-        self._stages = check_int(stages, "stages")
+        self._stages = self.passes = check_int(stages, "stages")
         self._reduce: Reduce = check_reduce(reduce)
         self._seed = check_seed(seed) or 0
         self._places = np.arange(1, self._stages + 1) / self._stages
@@ -64,26 +64,28 @@ class Randomization(Metric):
             )
         self._counts = np.round(self._places * layers).astype(int).tolist()
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
+        if map_.is_flat(self._reduce):
+            work.advance(self._stages)
+            return Measured(math.nan, note=FLAT.format(self._reduce))
         if map_.name not in self._found:
-            self._found[map_.name] = self._compare(map_)
+            self._found[map_.name] = self._compare(map_, work)
         curve, similarities = (found[subject.index] for found in self._found[map_.name])
         note = "" if np.isfinite(curve).all() else "a randomised network's map is 0 everywhere"
         others = {"ssim": float(similarities.mean())}
         return Measured(float(curve.mean()), curve, note=note, others=others)
         yield  # asks for nothing
 
-    def _compare(self, map_: Map) -> tuple[Float64Array, Float64Array]:
+    def _compare(self, map_: Map, work: Work) -> tuple[Float64Array, Float64Array]:
         """Return (N, stages), rank correlations and SSIM; a network at a time is in memory."""
         assert map_.explain is not None
         subjects = self._subjects
-        originals = subjects.maps_of(map_.name)
+        originals = subjects.explain_again(map_.name, slice(None))
         correlations = np.empty((len(subjects), self._stages))
         similarities = np.empty_like(correlations)
         for stage, count in enumerate(self._counts):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # such networks explain little
+            with quiet():  # such networks explain little
                 model = subjects.model._layers.shuffle_from_top(count, self._seed)
                 maps = run(map_.explain, model, subjects.images, subjects.targets)
             for number, original in enumerate(originals):
@@ -91,6 +93,7 @@ class Randomization(Metric):
                 b = reduce_channels(maps[number], self._reduce)
                 correlations[number, stage] = correlate(a, b, by_rank=True)
                 similarities[number, stage] = _ssim(a, b)
+            work.advance(len(subjects))
         return correlations, similarities
 
     def summarise(self, curves: Float64Array) -> tuple[Float64Array, float]:
@@ -110,6 +113,7 @@ def randomization(
     stages: int = 8,
     reduce: Reduce = "abs",
     seed: int = 0,
+    progress: bool = False,
 ) -> MetricResult:
     """Compare maps with those of the same network after its layers were randomised from the top.
 
@@ -126,6 +130,7 @@ def randomization(
     explain : callable
         What made the attributions, called as `explain(model, images, targets)`: one of intgrad's
         functions, or `functools.partial(intgrad.integrated_gradients, steps=20)`.
+        It is tried on the images first, and has to give the attributions.
     stages : int
         In how many steps all layers with weights are randomised. The weights of each are shuffled,
         tensor by tensor, so that they keep their distribution; the authors draw them anew.
@@ -133,6 +138,8 @@ def randomization(
         What of the channels of an attribution is compared.
     seed : int
         Draws the order of the weights.
+    progress : bool
+        Show a progress bar (tqdm), of images that were explained.
 
     Returns
     -------
@@ -155,7 +162,9 @@ def randomization(
     .. [1] Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, arXiv 1810.03292.
     """
     metric = Randomization(stages, reduce, seed)
-    return measure_one(metric, model, images, attributions, targets, explain=explain)
+    return measure_one(
+        metric, model, images, attributions, targets, explain=explain, progress=progress
+    )
 
 
 def _ssim(a: Float64Array, b: Float64Array) -> float:

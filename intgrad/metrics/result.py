@@ -126,15 +126,19 @@ class MetricResult:
     def plot(self, axes: Any = None) -> Any:
         """Draw the curve of all images, with a band of one standard error; return the axes.
 
+        Of AIC and SIC, whose curve is a median, the band is that of the mean.
+
         Raises
         ------
         ValueError
-            If the metric has no curve.
+            If the metric has no curve, or no image has one.
         ImportError
             If matplotlib is not installed.
         """
-        if self.fractions is None or self.curves is None or self.curve is None:
+        if self.fractions is None:
             raise ValueError(f"{self.metric} has no curve: its values are one for each image")
+        if self.curve is None:
+            raise ValueError(f"no image has a curve: {'; '.join(sorted(set(self.notes.values())))}")
         if axes is None:
             axes = require("matplotlib.pyplot", "matplotlib", "plot").subplots()[1]
         draw_curve(axes, self, self.metric)

@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from ..attribution.call import check_seed
 from ..attribution.numbers import check_fraction, check_fractions
 from ..images.arrays import Float32Array
 from ..models.model import Model
-from .measuring import FLAT, Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures, rounds
 from .passes import Mix
 from .ranking import Float64Array, Reduce, check_reduce
 from .result import MetricResult
 from .subjects import Map, Subject, Subjects
 
 Order = Literal["most", "least"]
+TOGETHER = 8
+"""Pictures that are in memory at once, of each map."""
 FRACTIONS = tuple(k / 10 for k in range(1, 10))
 """Those of the authors."""
 
@@ -64,34 +67,34 @@ class Road(Metric):
                 f"fractions must remove at least one of {pixels} pixels, got {self._fractions[0]:g}"
             )
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
         if map_.is_flat(self._reduce):
             return Measured(math.nan, note=FLAT.format(self._reduce))
-        scores = yield [Mix(picture) for picture in self._impute(subject, map_)]
-        curve = scores[:, subject.target]
-        return Measured(float(curve.mean()), curve)
+        ranks = map_.ranks(self._reduce, self._seed)
+        if self._order == "least":
+            ranks = ranks.size - 1 - ranks
+        noise = subject.generator(self._seed).standard_normal(subject.pixels.shape, np.float32)
+        noise *= np.float32(255 * self._noise)
+        curve = []
+        for number, size in rounds(len(self._fractions), TOGETHER):
+            some = self._fractions[number * TOGETHER :][:size]
+            pictures = [_impute(subject, ranks < int(ranks.size * f), noise) for f in some]
+            scores = yield [Mix(picture) for picture in pictures]
+            curve += scores[:, subject.target].tolist()
+        return Measured(float(np.mean(curve)), np.array(curve))
 
     def summarise(self, curves: Float64Array) -> tuple[Float64Array, float]:
         """Return the mean of curves (N, P); they have no ends, and so no area."""
         curve: Float64Array = curves.mean(axis=0)
         return curve, math.nan
 
-    def _impute(self, subject: Subject, map_: Map) -> list[Float32Array]:
-        """Return a picture for each fraction."""
-        ranks = map_.ranks(self._reduce, self._seed)
-        if self._order == "least":
-            ranks = ranks.size - 1 - ranks
-        rng = subject.generator(self._seed)
-        deviation = np.float32(255 * self._noise)
-        pictures = []
-        for fraction in self._fractions:
-            missing = ranks < int(ranks.size * fraction)
-            picture = _core.impute(subject.pixels, missing)
-            noise = rng.standard_normal((int(missing.sum()), picture.shape[2]), np.float32)
-            picture[missing] += deviation * noise
-            pictures.append(picture)
-        return pictures
+
+def _impute(subject: Subject, missing: npt.NDArray[np.bool_], noise: Float32Array) -> Float32Array:
+    """Return a picture whose missing pixels are those of their neighbours, and noise."""
+    picture = _core.impute(subject.pixels, missing)
+    picture[missing] += noise[missing]
+    return picture
 
 
 @measures(Road)

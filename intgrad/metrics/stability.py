@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 
+from .._caller import quiet
 from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..images.arrays import Float32Array
 from ..models.model import Model, check_int
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import Measured, Measuring, Metric, Work, measure_one, measures, rounds
 from .result import MetricResult
 from .subjects import Explain, Map, Subject, Subjects, check_explainers, run
 
@@ -31,7 +31,7 @@ class MaxSensitivity(Metric):
     def __init__(self, radius: float, draws: int, seed: int) -> None:
         self._radius = check_number(radius, "radius", most=1.0)
         self._seed = check_seed(seed) or 0
-        self.draws = self._count = check_int(draws, "draws")
+        self.draws = self._count = self.passes = check_int(draws, "draws")
 
     @property
     def convention(self) -> str:
@@ -45,21 +45,23 @@ class MaxSensitivity(Metric):
     def prepare(self, subjects: Subjects) -> None:
         """Check what it needs of the images."""
         check_explainers(subjects, self.name)
+        self._subjects = subjects
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
         assert map_.explain is not None
         values = map_.values.astype(np.float64)
-        norm = float(np.linalg.norm(values))
-        rng = subject.generator(self._seed)
-        changes: list[float] = []
-        for first in range(0, self._count, TOGETHER):
-            count = min(TOGETHER, self._count - first)
-            moved = self._move(subject.pixels, rng, count)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "the image's least value", UserWarning)
-                maps = run(map_.explain, subject.model, moved, np.full(count, subject.target))
-            changes += [float(np.linalg.norm(each - values)) / norm for each in maps]
+        with quiet():  # of pictures that were moved beyond 0..255
+            place = slice(subject.index, subject.index + 1)
+            self._subjects.explain_again(map_.name, place)
+            norm = float(np.linalg.norm(values))
+            rng = subject.generator(self._seed)
+            changes: list[float] = []
+            for _, size in rounds(self._count, TOGETHER):
+                moved = self._move(subject.pixels, rng, size)
+                maps = run(map_.explain, subject.model, moved, np.full(size, subject.target))
+                changes += [float(np.linalg.norm(each - values)) / norm for each in maps]
+                work.advance(size)
         return Measured(max(changes), others={"mean": math.fsum(changes) / len(changes)})
         yield  # asks for nothing
 
@@ -81,6 +83,7 @@ def max_sensitivity(
     radius: float = 0.02,
     draws: int = 10,
     seed: int = 0,
+    progress: bool = False,
 ) -> MetricResult:
     """Measure how far a map moves, at most, when its image is moved a little.
 
@@ -95,12 +98,15 @@ def max_sensitivity(
     explain : callable
         What made the attributions, called as `explain(model, images, targets)`: one of intgrad's
         functions, or `functools.partial(intgrad.smoothgrad, draws=64, seed=0)`.
+        It is tried on the images first, and has to give the attributions.
     radius : float
         How far any value is moved at most, of the range of 255.
     draws : int
         How many perturbations, each of which is explained.
     seed : int
         Draws them.
+    progress : bool
+        Show a progress bar (tqdm), of perturbed images.
 
     Returns
     -------
@@ -118,4 +124,6 @@ def max_sensitivity(
        1901.09392.
     """
     metric = MaxSensitivity(radius, draws, seed)
-    return measure_one(metric, model, images, attributions, targets, explain=explain)
+    return measure_one(
+        metric, model, images, attributions, targets, explain=explain, progress=progress
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,11 +17,35 @@ from ..models.model import Model
 from .ranking import Float64Array, Int32Array, Reduce, rank, reduce_channels
 
 Made = TypeVar("Made")
+SAME = 0.01
+"""How far apart two maps may be that are the same but for rounding."""
 Explain = Callable[[Model, Any, Any], Any]
 """From a model, images and targets to attributions: as `integrated_gradients` is called."""
 
 
-class Map:
+class Shared:
+    """What several metrics need of the same thing, made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, Any] = {}
+
+    def shared(self, key: Any, make: Callable[[], Made]) -> Made:
+        """Return what is kept under a key."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: Made = self._made[key]
+        return found
+
+    def latest(self, key: Any, number: int, make: Callable[[], Made]) -> Made:
+        """Return what belongs to a round; that of the round before is dropped."""
+        if self._made.get(key, (None,))[0] != number:
+            self._made.pop(key, None)
+            self._made[key] = (number, make())
+        found: Made = self._made[key][1]
+        return found
+
+
+class Map(Shared):
     """What one method says of one image.
 
     Attributes
@@ -36,10 +59,10 @@ class Map:
     """
 
     def __init__(self, name: str, values: Float32Array, explain: Explain | None) -> None:
+        super().__init__()
         self.name = name
         self.values = values
         self.explain = explain
-        self._made: dict[Any, Any] = {}
 
     def relevance(self, reduce: Reduce) -> Float64Array:
         """Return (H, W), what it says of each pixel."""
@@ -54,17 +77,13 @@ class Map:
         """Return (H, W), the rank of each pixel, 0 for the most relevant."""
         return self.shared(("ranks", reduce, seed), lambda: rank(self.relevance(reduce), seed))
 
-    def shared(self, key: Any, make: Callable[[], Made]) -> Made:
-        """Return what several metrics need, made once."""
-        return _shared(self._made, key, make)
 
-
-@dataclass(frozen=True, eq=False)
-class Subject:
+class Subject(Shared):
     """One image, its target, and the maps of it, by the names of their methods.
 
     Attributes
     ----------
+    model : Model
     index : int
         Of the image among all.
     pixels : numpy.ndarray
@@ -73,12 +92,17 @@ class Subject:
     maps : dict of str to Map
     """
 
-    model: Model
-    index: int
-    pixels: Float32Array
-    target: int
-    maps: Mapping[str, Map]
-    _made: dict[Any, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        model: Model,
+        index: int,
+        pixels: Float32Array,
+        target: int,
+        maps: Mapping[str, Map],
+    ) -> None:
+        super().__init__()
+        self.model, self.index, self.pixels = model, index, pixels
+        self.target, self.maps = target, maps
 
     def generator(self, seed: int, *numbers: int) -> np.random.Generator:
         """Return what draws perturbations: the same for all maps, another for another image.
@@ -86,17 +110,6 @@ class Subject:
         It goes by the pixels, so that an image has the same draws alone and in a batch.
         """
         return np.random.default_rng([seed, zlib.crc32(self.pixels.data), *numbers])
-
-    def shared(self, key: Any, make: Callable[[], Made]) -> Made:
-        """Return what metrics of several maps need, made once."""
-        return _shared(self._made, key, make)
-
-    def latest(self, key: Any, number: int, make: Callable[[], Made]) -> Made:
-        """Return the same of a round of draws; that of the round before is dropped."""
-        if self._made.get(key, (None,))[0] != number:
-            self._made[key] = (number, make())
-        found: Made = self._made[key][1]
-        return found
 
 
 class Subjects:
@@ -132,10 +145,9 @@ class Subjects:
         self.remarks = Remarks()
         self.images, self.single = model._to_batch(images, stacklevel=caller_level() + 2)
         _check_finite(self.images, "images")
-        given = {
-            name: self._check_map(values, name)
+        self._maps = {
+            name: None if callable(values) else self._check_map(values, name)
             for name, values in maps.items()
-            if not callable(values)
         }
         model._find_classes(self.images.shape[1:])
         indices, many = model._resolve_targets(targets, self.images)
@@ -145,11 +157,8 @@ class Subjects:
                 " measure them one after the other"
             )
         self.targets = indices[:, 0]
-        self._explain = {**explain, **{k: f for k, f in maps.items() if callable(f)}}
-        self._maps = {
-            name: given[name] if name in given else self._make_map(name, values)
-            for name, values in maps.items()
-        }
+        self._made_by = {name: made for name, made in maps.items() if callable(made)}
+        self._explain: dict[str, Explain] = {**explain, **self._made_by}
 
     def __len__(self) -> int:
         """Return how many images there are."""
@@ -159,8 +168,8 @@ class Subjects:
         """Yield them in their order."""
         for index, pixels in enumerate(self.images):
             maps = {
-                name: Map(name, values[index], self._explain.get(name))
-                for name, values in self._maps.items()
+                name: Map(name, self.maps_of(name)[index], self._explain.get(name))
+                for name in self.names
             }
             yield Subject(self.model, index, pixels, int(self.targets[index]), maps)
 
@@ -170,16 +179,50 @@ class Subjects:
         return tuple(self._maps)
 
     def maps_of(self, name: str) -> Float32Array:
-        """Return the maps (N, H, W, C) of a method; C may be 1."""
-        return self._maps[name]
+        """Return the maps (N, H, W, C) of a method, once they are made; C may be 1."""
+        maps = self._maps[name]
+        assert maps is not None
+        return maps
 
     def explainer_of(self, name: str) -> Explain | None:
         """Return what makes the maps of a method, where that is known."""
         return self._explain.get(name)
 
-    def _make_map(self, name: str, explain: Explain) -> Float32Array:
-        maps = run(explain, self.model, self.images, self.targets)
-        return self._check_map(maps, name, is_batch=True)
+    def make_maps(self) -> Iterator[tuple[str, Float32Array]]:
+        """Yield the maps of each method by its name: those that were given, then those made."""
+        for name, maps in sorted(self._maps.items(), key=lambda item: item[1] is None):
+            if maps is None:
+                made = run(self._explain[name], self.model, self.images, self.targets)
+                maps = self._maps[name] = self._check_map(made, name, is_batch=True)
+            yield name, maps
+
+    def explain_again(self, name: str, some: slice) -> Float32Array:
+        """Return the maps of some images as `explain` makes them, where they were given.
+
+        Raises
+        ------
+        ValueError
+            If they are others than those that were given.
+        """
+        maps = self.maps_of(name)[some]
+        explain = self._explain[name]
+        if explain in self._made_by.values():
+            return maps
+        again = run(explain, self.model, self.images[some], self.targets[some])
+        if again.shape != maps.shape:
+            raise ValueError(
+                f"explain must return attributions in the shape of {name}, {maps.shape}, got"
+                f" {again.shape}"
+            )
+        norm = float(np.linalg.norm(maps.astype(np.float64)))
+        change = float(np.linalg.norm(again.astype(np.float64) - maps)) / norm
+        if change > SAME:
+            raise ValueError(
+                f"explain does not give {name}: what it makes of the same images is {change:.0%}"
+                " off; give the function that made them, with its options, and with a seed where"
+                " it draws at random (functools.partial)"
+            )
+        return maps
 
     def _check_map(self, values: Any, name: str, *, is_batch: bool = False) -> Float32Array:
         """Return (N, H, W, C) float32, C being that of the images or 1."""
@@ -202,6 +245,11 @@ class Subjects:
                     " which pixel matters"
                 )
         return maps
+
+
+def tell_baseline(baseline: Any) -> str:
+    """Return what to call a baseline in a text."""
+    return f"{baseline}" if isinstance(baseline, str | int | float) else "given"
 
 
 def run(
@@ -250,7 +298,7 @@ class Baseline:
 
     def __init__(self, subjects: Subjects, baseline: Any, seed: int = 0) -> None:
         self._name = baseline if isinstance(baseline, str) else None
-        self._seed = seed
+        self._source, self._seed = baseline, seed
         images = subjects.images if self._name is None else subjects.images[:1]
         self._pixels = make_baselines(baseline, images, seed, subjects.remarks).pixels
         if self._pixels.shape[1] != 1:
@@ -266,7 +314,7 @@ class Baseline:
             made = make_baselines(name, subject.pixels[np.newaxis], self._seed, Remarks())
             return np.asarray(made.pixels[0, 0])
 
-        return subject.shared(("baseline", name or id(pixels), self._seed), make)
+        return subject.shared(("baseline", name or id(self._source), self._seed), make)
 
 
 def _check_finite(pictures: npt.NDArray[Any], name: str) -> None:
@@ -275,10 +323,3 @@ def _check_finite(pictures: npt.NDArray[Any], name: str) -> None:
         number, *place = wrong[0].tolist()
         value = pictures[tuple(wrong[0])]
         raise ValueError(f"{name} must be finite, got {value} in image {number} at {tuple(place)}")
-
-
-def _shared(made: dict[Any, Any], key: Any, make: Callable[[], Made]) -> Made:
-    if key not in made:
-        made[key] = make()
-    found: Made = made[key]
-    return found

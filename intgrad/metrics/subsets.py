@@ -10,12 +10,12 @@ import numpy as np
 from ..attribution.call import check_seed
 from ..attribution.numbers import check_fraction
 from ..models.model import Model, Output, check_int
-from .measuring import Measured, Measuring, Metric, measure_one, measures
+from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures, rounds
 from .passes import Mix
 from .ranking import Int32Array
 from .result import MetricResult
 from .statistics import correlate
-from .subjects import Baseline, Map, Subject, Subjects
+from .subjects import Baseline, Map, Subject, Subjects, tell_baseline
 
 Correlation = Literal["rank", "linear"]
 TOGETHER = 32
@@ -52,7 +52,7 @@ class _Subsets(Metric):
     @property
     def convention(self) -> str:
         """Say what is computed."""
-        baseline = self._baseline if isinstance(self._baseline, str | int | float) else "given"
+        baseline = tell_baseline(self._baseline)
         what = "pixels" if self._cells is None else f"cells of a grid of {self._cells}"
         return (
             f"{self._correlation} correlation over {self.draws} subsets of {self._size:g} of the"
@@ -78,16 +78,18 @@ class _Subsets(Metric):
                 " away, or nothing to stay"
             )
 
-    def measure(self, subject: Subject, map_: Map) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
+        if map_.is_flat("sum"):
+            return Measured(math.nan, note=FLAT.format("sum"))
         first = yield [Mix(subject.pixels)]
         score = first[0, subject.target]
         count = int(self._parts.max()) + 1
         said = np.bincount(self._parts.ravel(), map_.relevance("sum").ravel(), count)
         baseline = self._baselines.of(subject)
         sums, changes = [], []
-        for number in range(-(-self._count // TOGETHER)):
-            ranks, orders = self._draw(subject, number)
+        for number, size in rounds(self._count, TOGETHER):
+            ranks, orders = self._draw(subject, number, size)
             scores = yield [Mix(subject.pixels, baseline, order, self._taken) for order in orders]
             changes.append(score - scores[:, subject.target])
             sums.append((ranks < self._taken) @ said)
@@ -98,14 +100,15 @@ class _Subsets(Metric):
             return Measured(found, note="all subsets change the score alike, or have equal sums")
         return Measured(found)
 
-    def _draw(self, subject: Subject, number: int) -> tuple[Int32Array, list[Int32Array]]:
+    def _draw(
+        self, subject: Subject, number: int, size: int
+    ) -> tuple[Int32Array, list[Int32Array]]:
         """Return the ranks (n, cells) of a round, and the orders (H, W) that they make."""
-        count = min(TOGETHER, self._count - number * TOGETHER)
 
         def make() -> tuple[Int32Array, list[Int32Array]]:
             rng = subject.generator(self._seed, number)
             cells = np.arange(int(self._parts.max()) + 1, dtype=np.int32)
-            ranks = rng.permuted(np.tile(cells, (count, 1)), axis=1)
+            ranks = rng.permuted(np.tile(cells, (size, 1)), axis=1)
             return ranks, [each[self._parts] for each in ranks]
 
         key = ("subsets", self._seed, self._cells, self._count)
@@ -116,7 +119,7 @@ class MuFidelity(_Subsets):
     """By rank, over cells of a grid."""
 
     name = "mu_fidelity"
-    reference = "Bhatt, Weller and Moura, IJCAI 2020, arXiv 2005.00631"
+    reference = "Bhatt, Weller and Moura, IJCAI 2020, arXiv 2005.00631; xplique's MuFidelity"
 
 
 class SensitivityN(_Subsets):
@@ -147,7 +150,8 @@ def mu_fidelity(
 
     MuFidelity (Bhatt et al. 2020 [1]_): the correlation, over random subsets of a fixed size that
     are set to the baseline, of the sum of their attributions with F(x) - F(x without them). Higher
-    is better; 1 is perfect.
+    is better; 1 is perfect. Cells and ranks are those of xplique's code; the paper has the linear
+    correlation of single features.
 
     Parameters
     ----------

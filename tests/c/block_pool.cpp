@@ -74,6 +74,27 @@ void test_sizes_that_differ_take_what_has_room()
     CHECK(pool.held() <= 12 * MIB * 3 / 2);
 }
 
+// Small blocks that outlive a pass may not keep the large ones of ever more passes.
+void test_what_is_lent_too_large_is_bounded()
+{
+    BlockPool pool;
+    std::vector<void *> kept;
+    for (size_t round = 0; round < 200; round++) {
+        void *before = nullptr;
+        for (const size_t size : {50, 30, 70, 30}) {
+            void *block = pool.take(size * MIB);
+            pool.give(before);
+            before = block;
+        }
+        if (round % 3 == 0)
+            kept.push_back(pool.take(MIB / 4));
+        pool.give(before);
+    }
+    CHECK(pool.held() <= 130 * MIB * 5 / 2);
+    for (void *block : kept)
+        pool.give(block);
+}
+
 void test_blocks_of_others_are_left_alone()
 {
     BlockPool pool;
@@ -144,6 +165,7 @@ int main()
 {
     test_a_block_goes_from_hand_to_hand();
     test_sizes_that_differ_take_what_has_room();
+    test_what_is_lent_too_large_is_bounded();
     test_the_best_fit_is_taken_and_no_bad_one();
     test_blocks_of_others_are_left_alone();
     test_idle_blocks_are_bounded();

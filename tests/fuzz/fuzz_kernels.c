@@ -556,7 +556,8 @@ static void fuzz_impute(fuzz_input *in)
     unsigned char *missing = take_mask(in, pixels);
     double *scratch = allocate(ig_impute_scratch(height, width), sizeof *scratch);
     missing[take_size(in, 0, pixels - 1)] = 0;
-    ig_impute(picture, missing, height, width, channels, scratch, imputed);
+    for (size_t c = 0; c < channels; c++)
+        ig_impute(picture, missing, height, width, channels, c, scratch, imputed);
     for (size_t c = 0; c < channels; c++) {
         double low = INFINITY, high = -INFINITY;
         for (size_t p = 0; p < pixels; p++)

@@ -39,7 +39,8 @@ class Layers:
 
         module = copy_module(self._read())
         generator = torch.Generator().manual_seed(seed)
-        for _, layer in _with_weights(module)[-count:]:
+        # From the top down, so that what a smaller count shuffles is shuffled alike.
+        for _, layer in reversed(_with_weights(module)[-count:]):
             for weights in layer.parameters(recurse=False):
                 order = torch.randperm(weights.numel(), generator=generator).to(weights.device)
                 with torch.no_grad():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import replace
 from typing import Any
 
-from ..._caller import caller_level
+from ..._caller import caller_level, warn
 from ..archive import check_archive
 from ..facts import Facts, given_facts, read_facts
 from ..model import Model
@@ -65,7 +64,7 @@ def open_model(source: Any, wanted: Wanted) -> Model:
         are_classes=wanted.score is None,
     )
     for text in findings.remarks:
-        warnings.warn(text, stacklevel=caller_level())
+        warn(text, caller_level())
     model = _make_model(running, findings, wanted, devices)
     if is_module(given):
         model._layers = Layers(given, lambda module: open_model(module, asked))

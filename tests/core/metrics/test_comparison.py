@@ -46,7 +46,7 @@ def partial(function, **options):
 METRICS = [
     partial(metrics.deletion, steps=9),
     partial(metrics.insertion, steps=11, seed=3),
-    partial(metrics.aic, least_probability=0),
+    metrics.aic,
     partial(metrics.sic, least_probability=0),
     partial(metrics.infidelity, output="logit", draws=40),
     partial(metrics.road, order="least"),
@@ -81,7 +81,7 @@ def test_it_is_the_single_metrics_bit_for_bit(function, batch_size):
 
 
 def test_one_image_is_the_first_of_many():
-    metrics_ = [metric for metric in METRICS if "boxes" not in metric.keywords]
+    metrics_ = [metric for metric in METRICS if "boxes" not in getattr(metric, "keywords", {})]
     whole = metrics.compare(load(), IMAGES, MAPS, metrics_, 1)
     maps = {name: values[0] for name, values in MAPS.items()}
     alone = metrics.compare(load(), IMAGES[0], maps, metrics_, 1)
@@ -99,12 +99,12 @@ def test_maps_may_be_what_makes_them():
     maps = explain(model, IMAGES, 1)
     names = ["deletion", metrics.max_sensitivity]
     made = metrics.compare(
-        model, IMAGES, {"a": explain, "b": MAPS["first"]}, names, 1, explain={"b": itself}
+        model, IMAGES, {"a": explain, "b": IMAGES}, names, 1, explain={"b": itself}
     )
     given_ = metrics.compare(
         model,
         IMAGES,
-        {"a": maps, "b": MAPS["first"]},
+        {"a": maps, "b": IMAGES},
         names,
         1,
         explain={"a": explain, "b": itself},
@@ -137,10 +137,9 @@ def ask(watch, maps, metrics_, images=IMAGES[:1]):
 def test_aic_and_sic_are_one_pass(watch):
     model, watched = watch(SteepSteps(), shape=SHAPE)
     one = {"first": MAPS["first"][:1]}
-    options = {"least_probability": 0}
-    for metrics_ in ([metrics.aic], [metrics.sic], [metrics.aic, metrics.sic]):
+    sic = partial(metrics.sic, least_probability=0)
+    for metrics_ in ([metrics.aic], [sic], [metrics.aic, sic]):
         watched.forget()
-        metrics_ = [partial(metric, **options) for metric in metrics_]
         metrics.compare(model, IMAGES[:1].round(), one, metrics_, 1)
         assert len(watched.pictures) == 13 + 2
 
@@ -612,3 +611,16 @@ def test_memory_is_that_of_one_batch(watch):
     model, watched = watch(Wave(SHAPE), shape=SHAPE)
     metrics.compare(model, IMAGES, MAPS, METRICS, 1, batch_size=6)
     assert max(watched.batches) == 6
+
+
+def test_what_makes_a_map_is_called_when_all_else_is_right():
+    def explain(*arguments):
+        raise AssertionError("it was called")
+
+    for asked, options in (
+        ([partial(metrics.deletion, steps=10**6)], {}),
+        ([partial(metrics.pointing_game, masks=[np.zeros(SHAPE[:2], bool)] * 2)], {}),
+        (["deletion"], {"batch_size": 0}),
+    ):
+        with pytest.raises(ValueError, match="steps must|is empty|batch_size must"):
+            metrics.compare(load(), IMAGES[:2], {"a": explain}, asked, 1, **options)

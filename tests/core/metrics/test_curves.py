@@ -372,3 +372,11 @@ def test_memory_is_flat_in_steps_and_images(metric):
     picture = images[0].nbytes
     assert peak(1, 512) - peak(1, 64) < 448 * picture / 20  # what is asked for, but no pictures
     assert peak(24, 16) - peak(2, 16) < 4 * picture
+
+
+@pytest.mark.parametrize("metric", [metrics.deletion, metrics.insertion])
+def test_an_image_that_is_its_own_baseline_has_no_area(metric):
+    model = intgrad.load_model(Wave(SHAPE), output="logit")
+    found = metric(model, np.full(SHAPE, 7.0), pixels(SHAPE, 3), 1, baseline="mean", steps=4)
+    assert np.isnan(found.values[0])
+    assert "is its own baseline" in found.notes[0]

@@ -248,3 +248,10 @@ def test_memory_is_flat_in_draws_and_images(perturbation):
     picture = images[0].nbytes
     assert peak(1, 640) - peak(1, 64) < 20 * picture
     assert peak(20, 40) - peak(2, 40) < 20 * picture
+
+
+def test_where_no_perturbation_moves_the_score_no_map_is_perfect():
+    model = intgrad.load_model(Wave(SHAPE), output="logit")
+    found = metrics.infidelity(model, np.zeros(SHAPE), saliency(), 1, draws=8, output="logit")
+    assert np.isnan(found.values[0])
+    assert found.notes == {0: "no perturbation changes the score"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import intgrad
 from intgrad import _core
 from intgrad.metrics.passes import Mix, Passes
+from intgrad.metrics.subjects import Subject
 
 SHAPE = (5, 4, 3)
 
@@ -238,7 +239,7 @@ def test_exceptions_of_the_model_come_through(error):
 def test_a_picture_is_scored_once_however_often_it_is_asked_for(watch):
     model, watched = watch(Wave(SHAPE), shape=SHAPE)
     image, other, order = PICTURES[0], PICTURES[1], ORDERS[0]
-    passes = Passes(model, image, None)
+    passes = Passes(model, Subject(model, 0, image, 1, {}), None)
     asked = [Mix(image), Mix(image, other, order, 3), Mix(other), Mix(image, other, order, 0)]
     asked += [
         Mix(image, other, order, 3),
@@ -264,6 +265,7 @@ def mix_one(picture, other, order, taken):
 @pytest.mark.parametrize("output", ["logit", "softmax", "log_softmax", "sigmoid"])
 def test_probabilities_are_those_of_predict(output, watch):
     model, _ = watch(lambda b, t: (score(b / 255) / 30, np.zeros_like(b)), output, shape=SHAPE)
-    passes = Passes(model, PICTURES[0], 2)
-    found = passes.score(None, [Mix(picture) for picture in PICTURES], None)
+    passes = Passes(model, Subject(model, 0, PICTURES[0], 1, {}), 2)
+    scores = passes.score(passes.resolve(None), [Mix(picture) for picture in PICTURES], None)
+    found = passes.to_probabilities(scores)
     np.testing.assert_array_equal(found, model.predict(PICTURES))

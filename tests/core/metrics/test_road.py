@@ -1,5 +1,7 @@
 """ROAD: imputation against the authors' system of equations, and the scores of its pictures."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from analytic import Polynomial, Wave, pixels
@@ -267,3 +269,15 @@ def test_quantus_counts_hits_and_not_probabilities(fair):
     assert set(np.float64(hits)) <= {0.0, 1.0}
     assert 0 < found.values[0] < 1
     assert len(np.unique(found.curves[0])) == 9
+
+
+def test_memory_does_not_grow_with_fractions():
+    model = intgrad.load_model(Wave(SHAPE), output="logit")
+    image, peaks = pixels(SHAPE), []
+    for count in (8, 80):
+        fractions = np.linspace(0.1, 0.9, count).tolist()
+        tracemalloc.start()
+        metrics.road(model, image, pixels(SHAPE, 3), 1, fractions=fractions, batch_size=2)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 16 * image.nbytes

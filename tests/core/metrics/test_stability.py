@@ -35,19 +35,19 @@ def measure(explain, image=IMAGE, **options):
     if isinstance(explain, Explain):
         explain.images.clear()
         explain.targets.clear()
-    return metrics.max_sensitivity(load(), image, values, 1, explain=explain, **options)
+    return metrics.max_sensitivity(model(), image, values, 1, explain=explain, **options)
 
 
 @pytest.mark.parametrize("draws", [1, 8, 21])
 def test_the_maximum_is_that_of_numpy(draws):
     explain = Explain()
     found = measure(explain, draws=draws, radius=0.05)
-    assert len(explain.images) == draws == found.draws
-    assert explain.targets == [1] * draws
+    assert len(explain.images) - 1 == draws == found.draws
+    assert explain.targets == [1] * (draws + 1)
     value = np.float64(np.float32(np.float64(IMAGE) ** 2))
     changes = [
         np.linalg.norm(np.float64(moved) ** 2 - value) / np.linalg.norm(value)
-        for moved in explain.images
+        for moved in explain.images[1:]  # after the image itself
     ]
     assert found.values[0] == pytest.approx(max(changes), rel=1e-6)
     assert found.others["mean"][0] == pytest.approx(np.mean(changes), rel=1e-6)
@@ -145,7 +145,7 @@ def test_a_map_on_another_scale_is_as_sensitive(scale):
 )
 def test_what_an_explainer_may_return(explain):
     maps = np.float64(IMAGE).sum(axis=2) ** 2
-    found = metrics.max_sensitivity(load(), IMAGE, maps, 1, explain=explain)
+    found = metrics.max_sensitivity(model(), IMAGE, maps, 1, explain=explain)
     assert 0 < found.mean < 1
 
 
@@ -165,7 +165,7 @@ def test_a_map_that_is_not_finite_is_no_number(bad, which):
         return maps
 
     with pytest.raises(ValueError, match="finite|nan|inf"):
-        metrics.max_sensitivity(load(), IMAGE, IMAGE, 1, explain=explain)
+        metrics.max_sensitivity(model(), IMAGE, IMAGE, 1, explain=explain)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_maps_of_another_shape_than_the_images(change):
         return change(np.asarray(images))
 
     with pytest.raises(ValueError, match="shape"):
-        metrics.max_sensitivity(load(), IMAGE, IMAGE, 1, explain=explain)
+        metrics.max_sensitivity(model(), IMAGE, IMAGE, 1, explain=explain)
 
 
 def test_what_an_explainer_raises_comes_through():
@@ -186,7 +186,7 @@ def test_what_an_explainer_raises_comes_through():
         raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
-        metrics.max_sensitivity(load(), IMAGE, IMAGE, 1, explain=explain)
+        metrics.max_sensitivity(model(), IMAGE, IMAGE, 1, explain=explain)
 
 
 def test_seeds_repeat_and_images_have_their_own_draws():
@@ -197,3 +197,26 @@ def test_seeds_repeat_and_images_have_their_own_draws():
     assert found[0].values[0] != found[2].values[0]
     assert found[0].values[0] != found[0].values[1]
     assert measure(Explain(), seed=0).values[0] == found[0].values[0]
+
+
+def model():
+    return intgrad.load_model(Wave(SHAPE), output="logit")
+
+
+def test_maps_that_explain_does_not_make_are_refused():
+    """Or its changes would be those of another method's maps."""
+    explain = Explain()
+    (maps,) = explain(None, IMAGE[None], [1])
+    with pytest.raises(ValueError, match="explain does not give attributions: .* 50% off; .* seed"):
+        metrics.max_sensitivity(model(), IMAGE, 2 * maps, 1, explain=explain)
+    with pytest.raises(ValueError, match=r"shape of attributions, \(1, .*, 1\), got \(1, .*, 3\)"):
+        metrics.max_sensitivity(model(), IMAGE, maps.sum(axis=2), 1, explain=explain)
+
+
+def test_warnings_of_others_are_left_alone():
+    """Pictures are moved beyond 0..255, of which nobody is warned, in this thread alone."""
+    before = list(warnings.filters)
+    measure(Explain(), np.full_like(IMAGE, 255) - IMAGE / 9, radius=0.5)
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="pixels are expected in 0..255"):
+        model().predict(np.full_like(IMAGE, 300))

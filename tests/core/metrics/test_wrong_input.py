@@ -27,7 +27,7 @@ def load(function=None):
 PIXELS = {  # metrics by the rank of pixels
     "deletion": metrics.deletion,
     "insertion": metrics.insertion,
-    "aic": partial(metrics.aic, least_probability=0),
+    "aic": metrics.aic,
     "sic": partial(metrics.sic, least_probability=0),
     "road": metrics.road,
 }
@@ -230,7 +230,8 @@ def test_infidelity_of_a_map_whose_channels_are_added_up(options):
 @named({name: metric for name, metric in ALL.items() if name not in PLACES})
 def test_a_standard_error_of_one_image_is_nan_and_says_so(metric):
     for count in (1, 2):
-        found = metric(load(), IMAGES[:count], MAPS[:count], 0)
+        maps = IMAGES if metric is ALL["max_sensitivity"] else MAPS
+        found = metric(load(), IMAGES[:count], maps[:count], 0)
         known = found.values[np.isfinite(found.values)]
         if len(known) == 2:
             expected = np.std(known, ddof=1) / np.sqrt(2)

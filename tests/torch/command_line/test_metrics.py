@@ -98,6 +98,34 @@ def test_slopes_are_taken_for_slopes(place):
     assert outcome["convention"] == expected.convention
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--method=smoothgrad", "--kind=square"], "the maps of smoothgrad add up to nothing"),
+        (["--method=blur", "--steps=4"], "the maps' own baseline, which blur of 50 pixels is not"),
+        (["--baseline=uniform", "--steps=4"], "the maps' own baseline, which uniform x 1 is not"),
+    ],
+)
+def test_maps_of_which_a_metric_says_nothing(place, capsys, options, reason):
+    assert cli.main(["explain", "a.png", *MODEL, "--out=out", *options]) == 0
+    assert measure("infidelity", "mu_fidelity", "deletion") == 0
+    (record,) = records(place / "out")
+    for name in ("infidelity", "mu_fidelity"):
+        outcome = record["metrics"][name]
+        assert outcome["value"] is None
+        assert reason in outcome["note"]
+    assert record["metrics"]["deletion"]["value"] is not None
+    assert f"infidelity: {outcome['note']}" in capsys.readouterr().out
+
+
+def test_a_damaged_file_does_not_end_the_others(place, capsys):
+    explain()
+    (place / "out/b.npz").write_bytes(b"PK no archive")
+    assert measure("deletion") == 1
+    assert "intgrad: b.png: " in capsys.readouterr().err
+    assert ["metrics" in record for record in records(place / "out")] == [True, False, True]
+
+
 def test_a_photograph_that_is_gone_does_not_end_the_others(place, capsys):
     explain()
     (place / "b.png").unlink()

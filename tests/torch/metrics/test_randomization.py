@@ -51,7 +51,7 @@ def shuffled(module, count, seed):
     twin.load_state_dict(module.state_dict())
     generator = torch.Generator().manual_seed(seed)
     layers = [twin.body[0], twin.body[2], twin.body[3], twin.body[7]]
-    for layer in layers[-count:]:
+    for layer in reversed(layers[-count:]):
         for weights in layer.parameters(recurse=False):
             order = torch.randperm(weights.numel(), generator=generator)
             weights.data = weights.data.flatten()[order].reshape(weights.shape)
