@@ -1,6 +1,6 @@
-"""Methods beside those of PAIR saliency and Captum, at equally many gradients of one photograph.
+"""Methods beside those of PAIR saliency and Captum, at equally many gradients of a photograph.
 
-    python benchmarks/compare_methods.py [--model lite0] [--points 64] [--out FILE.json]
+    python benchmarks/compare_methods.py [--model lite0] [--points 64] [--images 1]
 
 Each rival has its quickest batch size of 1, 2, 4 and 8 where it takes one; PAIR's SmoothGrad and
 Guided IG take one picture at a time. Times are beside ours, medians of the rounds. Then the peak
@@ -12,7 +12,6 @@ import tempfile
 
 import harness
 import models
-import numpy as np
 
 RIVALS = {
     "blur": ("saliency",),
@@ -78,15 +77,19 @@ def measure_memory(job, case):
 def main():
     parser = harness.parser(__doc__, output="logit")
     parser.add_argument("--points", type=int, default=64, help="gradients (default: 64)")
+    parser.add_argument("--images", type=int, default=1, help="photographs together (default: 1)")
+    parser.add_argument("--methods", nargs="+", choices=RIVALS, default=[*RIVALS])
     options = parser.parse_args()
     job = harness.make_job(options, options.model)
-    image, target = next(iter(models.pictures(job["model"], job["size"]).values()))
+    named = models.pictures(job["model"], job["size"])
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        case = harness.save_case(folder, image[np.newaxis], [target]) | {"points": options.points}
-        for method in RIVALS:
+        case = harness.save_case(folder, *models.many(named, options.images))
+        case |= {"points": options.points}
+        for method in options.methods:
             rows += compare(method, job, case, options.repeats)
-        memory = list(measure_memory(job, case)) if options.model == "lite0" else []
+        has_memory = options.model == "lite0" and "smoothgrad" in options.methods
+        memory = list(measure_memory(job, case)) if has_memory else []
     sections = [(f"{job['model']}, {options.points} gradients, {job['output']}", rows, COLUMNS, [])]
     if memory:
         sections.append(("Peak memory of SmoothGrad", memory, MEMORY, []))
