@@ -309,7 +309,8 @@ def blur(image: Float32Array, known: Mask) -> Float32Array:
 
 
 def _to_bytes(pixels: Float32Array) -> Float32Array:
-    return np.asarray(np.round(pixels.clip(0, 255)), np.float32)
+    whole = np.asarray(np.round(pixels.clip(0, 255)), np.float32)
+    return pixels if (whole == pixels).all() else whole
 
 
 def _sized(picture: Float32Array) -> tuple[Float32Array, int]:

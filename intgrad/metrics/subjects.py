@@ -157,8 +157,9 @@ class Subjects:
                 " measure them one after the other"
             )
         self.targets = indices[:, 0]
-        self._made_by = {name: made for name, made in maps.items() if callable(made)}
-        self._explain: dict[str, Explain] = {**explain, **self._made_by}
+        made = {name: function for name, function in maps.items() if callable(function)}
+        self._are_made = frozenset(made)
+        self._explain: dict[str, Explain] = {**explain, **made}
 
     def __len__(self) -> int:
         """Return how many images there are."""
@@ -205,10 +206,9 @@ class Subjects:
             If they are others than those that were given.
         """
         maps = self.maps_of(name)[some]
-        explain = self._explain[name]
-        if explain in self._made_by.values():
+        if name in self._are_made:
             return maps
-        again = run(explain, self.model, self.images[some], self.targets[some])
+        again = run(self._explain[name], self.model, self.images[some], self.targets[some])
         if again.shape != maps.shape:
             raise ValueError(
                 f"explain must return attributions in the shape of {name}, {maps.shape}, got"
