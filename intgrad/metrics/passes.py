@@ -52,7 +52,9 @@ class Passes:
     def __init__(self, model: Model, subject: Subject, batch_size: int | None) -> None:
         self._model = model
         self._subject = subject
-        self._batch_size = model._batch_size(batch_size, subject.pixels.shape)
+        size = model._batch_size(batch_size, subject.pixels.shape)
+        # Passes forward alone keep no activations, and are quicker in larger batches.
+        self._batch_size = size if batch_size is not None or size == 1 else 2 * size
         self._own: dict[Output, Float64Array] = {}
 
     def resolve(self, output: Output | None) -> Output:
