@@ -49,6 +49,8 @@ METRICS: dict[str, Any] = {
 }
 COMMON = ("explain", "batch_size", "progress")
 """Options of functions that are none of a metric."""
+COLUMNS = 3
+"""Of a figure."""
 DEFAULT = ("deletion", "insertion")
 
 
@@ -145,12 +147,15 @@ class Comparison:
             If matplotlib is not installed.
         """
         pyplot = require("matplotlib.pyplot", "matplotlib", "plot")
-        count = len(self.results)
+        columns = min(len(self.results), COLUMNS)
+        rows = -(-len(self.results) // columns)
         figure, axes = pyplot.subplots(
-            1, count, figsize=(4.5 * count, 3.6), squeeze=False, layout="constrained"
+            rows, columns, figsize=(4.5 * columns, 3.6 * rows), squeeze=False, layout="constrained"
         )
-        for each, (metric, methods) in zip(axes[0], self.results.items(), strict=True):
+        for each, (metric, methods) in zip(axes.flat, self.results.items(), strict=False):
             _draw(each, metric, methods)
+        for unused in axes.flat[len(self.results) :]:
+            unused.set_axis_off()
         return figure
 
 
@@ -311,4 +316,5 @@ def _draw(axes: Any, metric: str, methods: Mapping[str, MetricResult]) -> None:
                 result,
                 f"{name}: {result.mean:.3g} \N{PLUS-MINUS SIGN} {result.standard_error:.1g}",
             )
+    axes.set(xlabel=first.axes[0], ylabel=first.axes[1])
     axes.legend(fontsize="small")

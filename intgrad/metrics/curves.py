@@ -76,6 +76,7 @@ class Deletion(_Curve):
 
     name = "deletion"
     higher_is_better = False
+    axes = ("fraction of the pixels removed", "probability")
     changed = "the most relevant pixels are set to the baseline ({baseline}) first"
     formula = "integral of P(target | image without its f most relevant pixels) df, f from 0 to 1"
 
@@ -89,6 +90,7 @@ class Insertion(_Curve):
 
     name = "insertion"
     higher_is_better = True
+    axes = ("fraction of the pixels put in", "probability")
     changed = "the most relevant pixels are put first into the baseline ({baseline})"
     formula = "integral of P(target | baseline with the f most relevant pixels) df, f from 0 to 1"
 

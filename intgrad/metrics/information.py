@@ -157,6 +157,7 @@ class AIC(_Information):
     name = "aic"
     unlikely = "the target is not its top class"
     left_out = "whose top class is another"
+    axes = ("information", "the target is the top class")
     formula = "integral of [target is the top class] d information, both from 0 to 1; median curve"
 
     def __init__(
@@ -175,6 +176,7 @@ class SIC(_Information):
     name = "sic"
     unlikely = "its probability {:.3g} is below {:g}"
     left_out = "below a probability of {:g}"
+    axes = ("information", "probability")
     formula = "integral of P(target) d information, both from 0 to 1; median curve"
 
     def predict(self, scores: Float64Array, target: int) -> Float64Array:

@@ -77,6 +77,8 @@ class Metric(ABC):
         How many pictures it asks for, or explains, for each map.
     fractions : numpy.ndarray or None
         Where its curves are.
+    axes : (str, str)
+        What the axes of its curves are called.
     draws : int or None
         How many its value rests on.
     by_channel : bool
@@ -90,6 +92,7 @@ class Metric(ABC):
     output: Output | None = None
     passes: int = 0
     fractions: Float64Array | None = None
+    axes: tuple[str, str] = ("", "")
     draws: int | None = None
     by_channel: bool = False
 

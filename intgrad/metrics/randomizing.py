@@ -26,6 +26,7 @@ class Randomization(Metric):
     formula = (
         "mean over stages of the rank correlation of |map| with |map of the randomised network|"
     )
+    axes = ("fraction of the layers shuffled", "rank correlation")
     reference = "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292"
 
     def __init__(self, stages: int, reduce: Reduce, seed: int) -> None:

@@ -45,6 +45,8 @@ class MetricResult:
         (P,) of all images together: their mean; of AIC and SIC their median.
     area : float
         Under `curve`; NaN where there is none.
+    axes : (str, str)
+        What the axes of the curves are called.
     draws : int or None
         How many random ones a value rests on.
     value_errors : numpy.ndarray or None
@@ -65,6 +67,7 @@ class MetricResult:
     curves: Float64Array | None
     curve: Float64Array | None
     area: float
+    axes: tuple[str, str]
     draws: int | None
     value_errors: Float64Array | None
     others: dict[str, Float64Array]
@@ -142,6 +145,7 @@ class MetricResult:
         if axes is None:
             axes = require("matplotlib.pyplot", "matplotlib", "plot").subplots()[1]
         draw_curve(axes, self, self.metric)
+        axes.set(xlabel=self.axes[0], ylabel=self.axes[1])
         axes.legend()
         return axes
 
@@ -181,6 +185,7 @@ def make_result(metric: Metric, measured: Sequence[Measured]) -> MetricResult:
         curves,
         curve,
         area,
+        metric.axes,
         metric.draws,
         np.array(errors) if any(each.error is not None for each in measured) else None,
         {

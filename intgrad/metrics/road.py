@@ -32,6 +32,7 @@ class Road(Metric):
 
     name = "road"
     formula = "mean over f of P(target | image with the fraction f of pixels imputed)"
+    axes = ("fraction of the pixels imputed", "probability")
     reference = "Rong et al., ICML 2022, arXiv 2202.00449"
 
     def __init__(
