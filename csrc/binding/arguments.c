@@ -27,6 +27,27 @@ const ig_handle *ig_to_handle(PyObject *module, PyObject *object)
     return handle;
 }
 
+int ig_describe(PyObject *module, const ig_handle *handle, ig_shape shape,
+                ig_description *ret_description)
+{
+    ig_error error;
+    ig_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = handle->backend->describe(handle->model, shape, ret_description, &error);
+    Py_END_ALLOW_THREADS
+    ig_raise(status, &error, ig_state_of(module)->model_error);
+    return status == IG_OK;
+}
+
+PyObject *ig_unless_failed(PyObject *result, ig_status status, const ig_error *error,
+                           PyObject *module)
+{
+    ig_raise(status, error, ig_state_of(module)->model_error);
+    if (status != IG_OK)
+        Py_CLEAR(result);
+    return result;
+}
+
 int ig_to_output(const char *name, ig_output *ret_output)
 {
     static const char *const names[] = {"softmax", "log_softmax", "logit", "sigmoid"};

@@ -19,6 +19,14 @@ PyArrayObject *ig_to_array(PyObject *object, int type, int ndim);
 /* The model in `object`, a capsule or a model over a callable; borrowed, lives as long as it. */
 const ig_handle *ig_to_handle(PyObject *module, PyObject *object);
 
+/* What the model says of itself and of pictures of a shape; 0 with an exception set on failure. */
+int ig_describe(PyObject *module, const ig_handle *handle, ig_shape shape,
+                ig_description *ret_description);
+
+/* `result`, or NULL with an exception set, and the result dropped, where the work has failed. */
+PyObject *ig_unless_failed(PyObject *result, ig_status status, const ig_error *error,
+                           PyObject *module);
+
 /* The numbers behind names; ValueError lists the names that there are. */
 int ig_to_output(const char *name, ig_output *ret_output);
 int ig_to_rule(const char *name, ig_rule *ret_rule);

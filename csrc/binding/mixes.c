@@ -6,7 +6,6 @@
 #include "../kernels/kernels.h"
 #include "methods.h"
 #include "progress.h"
-#include "state.h"
 
 typedef struct {
     PyArrayObject *pictures, *orders, *each;
@@ -106,32 +105,29 @@ static PyObject *core_mixed_scores(PyObject *module, PyObject *args)
         return NULL;
     const ig_shape shape = ig_shape_of(given.pictures);
     ig_description about;
+    if (!ig_describe(module, handle, shape, &about))
+        goto done;
+    const npy_intp dims[2] = {given.count, (npy_intp)about.num_classes};
+    result = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
+    if (!result)
+        goto done;
+    const ig_batches work = {.backend = handle->backend,
+                             .model = handle->model,
+                             .shape = shape,
+                             .output = output,
+                             .between = ig_between_batches,
+                             .context = ig_progress_context(progress),
+                             .what = "perturbed picture"};
+    size_t batch = (size_t)batch_size;
     ig_error error = {IG_OK, ""};
     ig_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = handle->backend->describe(handle->model, shape, &about, &error);
+    status = ig_mixed_scores(&work, &given.mixes, (size_t)given.count, about.num_classes, &batch,
+                             PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
-    if (status == IG_OK) {
-        const npy_intp dims[2] = {given.count, (npy_intp)about.num_classes};
-        result = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
-    }
-    if (result) {
-        const ig_batches work = {.backend = handle->backend,
-                                 .model = handle->model,
-                                 .shape = shape,
-                                 .output = output,
-                                 .between = ig_between_batches,
-                                 .context = ig_progress_context(progress),
-                                 .what = "perturbed picture"};
-        size_t batch = (size_t)batch_size;
-        Py_BEGIN_ALLOW_THREADS
-        status = ig_mixed_scores(&work, &given.mixes, (size_t)given.count, about.num_classes,
-                                 &batch, PyArray_DATA((PyArrayObject *)result), &error);
-        Py_END_ALLOW_THREADS
-    }
-    ig_raise(status, &error, ig_state_of(module)->model_error);
-    if (status != IG_OK)
-        Py_CLEAR(result);
+    result = ig_unless_failed(result, status, &error, module);
+
+done:
     release(&given);
     return result;
 }

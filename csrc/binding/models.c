@@ -7,16 +7,6 @@
 #include "progress.h"
 #include "state.h"
 
-/* `result`, or NULL with an exception set, and the result dropped, where the work has failed. */
-static PyObject *unless_failed(PyObject *result, ig_status status, const ig_error *error,
-                               PyObject *module)
-{
-    ig_raise(status, error, ig_state_of(module)->model_error);
-    if (status != IG_OK)
-        Py_CLEAR(result);
-    return result;
-}
-
 PyDoc_STRVAR(
     callable_model_doc,
     "callable_model(function, takes_output=False, takes_many_targets=False, /)\n--\n\n"
@@ -33,19 +23,6 @@ static PyObject *core_callable_model(PyObject *module, PyObject *args)
         return NULL;
     const ig_core_state *state = ig_state_of(module);
     return ig_callable_new(state->callable_type, function, options, state->model_error);
-}
-
-/* 0 with an exception set on failure. */
-static int describe(PyObject *module, const ig_handle *handle, ig_shape shape,
-                    ig_description *ret_description)
-{
-    ig_error error;
-    ig_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = handle->backend->describe(handle->model, shape, ret_description, &error);
-    Py_END_ALLOW_THREADS
-    ig_raise(status, &error, ig_state_of(module)->model_error);
-    return status == IG_OK;
 }
 
 PyDoc_STRVAR(describe_doc, "describe(model, height, width, channels, /)\n--\n\n"
@@ -65,7 +42,7 @@ static PyObject *core_describe(PyObject *module, PyObject *args)
         return NULL;
     const ig_shape shape = {(size_t)height, (size_t)width, (size_t)channels};
     ig_description about;
-    if (!describe(module, handle, shape, &about))
+    if (!ig_describe(module, handle, shape, &about))
         return NULL;
     return Py_BuildValue("ns", (Py_ssize_t)about.num_classes, about.device);
 }
@@ -91,7 +68,7 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
     if (!images || !ig_check_pictures(images, "images"))
         goto done;
     ig_description about;
-    if (!describe(module, handle, ig_shape_of(images), &about))
+    if (!ig_describe(module, handle, ig_shape_of(images), &about))
         goto done;
     const npy_intp dims[2] = {PyArray_DIM(images, 0), (npy_intp)about.num_classes};
     result = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
@@ -112,7 +89,7 @@ static PyObject *core_scores(PyObject *module, PyObject *args)
     status = ig_scores(&work, PyArray_DATA(images), (size_t)dims[0], about.num_classes, &batch,
                        PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
-    result = unless_failed(result, status, &error, module);
+    result = ig_unless_failed(result, status, &error, module);
 
 done:
     Py_XDECREF(images);
@@ -168,7 +145,7 @@ static PyObject *core_gradients(PyObject *module, PyObject *args)
     status = ig_gradients(&work, PyArray_DATA(images), (size_t)dims[0], PyArray_DATA(targets),
                           (size_t)dims[1], &batch, PyArray_DATA((PyArrayObject *)result), &error);
     Py_END_ALLOW_THREADS
-    result = unless_failed(result, status, &error, module);
+    result = ig_unless_failed(result, status, &error, module);
 
 done:
     Py_XDECREF(images);
@@ -201,7 +178,7 @@ static PyObject *core_fitting_batch(PyObject *module, PyObject *args)
     status =
         ig_fitting_batch(handle->backend, handle->model, shape, (size_t)limit, &batch_size, &error);
     Py_END_ALLOW_THREADS
-    return unless_failed(PyLong_FromSize_t(batch_size), status, &error, module);
+    return ig_unless_failed(PyLong_FromSize_t(batch_size), status, &error, module);
 }
 
 PyMethodDef ig_model_methods[] = {

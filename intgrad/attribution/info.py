@@ -25,7 +25,7 @@ from .sampling import Kind
 UNKNOWN_REGIONS = (
     "how far they are off is unknown: along a guided path errors of neighbours pile up, or cancel"
 )
-"""The estimate was 0.4 to 0.8 of the true error there, on two photographs."""
+"""The estimate was too small there, by more than it is anywhere else."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

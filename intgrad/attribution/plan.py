@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -11,7 +10,7 @@ import numpy as np
 
 from .. import _core
 from ..images.arrays import Float32Array
-from ..models.model import Model, Output, check_int
+from ..models.model import Model, Output, check_batch_size, check_int
 from .baselines import Baselines, make_baselines
 from .numbers import check_number
 from .paths import Curve, check_path
@@ -86,9 +85,7 @@ class Plan:
         chosen["steps"] = _check_steps(chosen["steps"], "steps")
         chosen["max_evaluations"] = _check_steps(chosen["max_evaluations"], "max_evaluations")
         chosen["tolerance"] = _check_tolerance(chosen["tolerance"])
-        if chosen["batch_size"] is not None:
-            size = check_int(chosen["batch_size"], "batch_size")
-            chosen["batch_size"] = min(size, sys.maxsize)
+        chosen["batch_size"] = check_batch_size(chosen["batch_size"])
         chosen["output"] = model.resolve_output(chosen["output"])
         if options["rule"] not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, got {options['rule']!r}")

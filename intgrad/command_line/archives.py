@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
         "labels": read_labels(options.labels),
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def identify(path: Path) -> str:
+    """Return what a run's records call its model: the digest of the archive."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:

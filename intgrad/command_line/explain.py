@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -171,7 +170,7 @@ def _request(options: argparse.Namespace, choice: Choice, target: int | None) ->
         for name, value in choice.options.items()
     }
     return {
-        "model": hashlib.sha256(options.model.read_bytes()).hexdigest(),
+        "model": archives.identify(options.model),
         "target": target,
         "score": options.score,
         "method": choice.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 import math
 import os
 import time
@@ -212,7 +211,7 @@ def _measure(
 
 def _check_same_model(records: list[Record], path: Path) -> None:
     """Raise a ValueError where maps were made with another model."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = archives.identify(path)
     for record in records:
         if record["request"].get("model") != digest:
             raise ValueError(

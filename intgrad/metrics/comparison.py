@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .._optional import require
-from ..models.model import Model
+from ..models.model import Model, check_batch_size
 from .curves import deletion, insertion
 from .infidelity import infidelity
 from .information import aic, sic
-from .measuring import Metric, check_batch_size, measure_all
+from .measuring import Metric, measure_all
 from .pointing import energy_inside, pointing_game
 from .randomizing import randomization
 from .result import FEW, MetricResult, draw_curve, make_result

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..attribution.call import check_seed
 from ..models.model import Model, check_int
-from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures
+from .measuring import Measured, Measuring, Metric, Work, measure_one, measures
 from .passes import Mix
 from .ranking import Reduce, check_reduce
 from .result import MetricResult
@@ -28,6 +28,7 @@ class _Curve(Metric):
     def __init__(self, baseline: Any, steps: int, reduce: Reduce, seed: int) -> None:
         self._baseline = baseline
         self._reduce: Reduce = check_reduce(reduce)
+        self.tells_apart = self._reduce
         self._steps = check_int(steps, "steps")
         self._seed = check_seed(seed) or 0
         self.passes = self._steps + 1
@@ -56,8 +57,6 @@ class _Curve(Metric):
 
     def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
-        if map_.is_flat(self._reduce):
-            return Measured(math.nan, note=FLAT.format(self._reduce))
         ranks = map_.ranks(self._reduce, self._seed)
         start, end = self.ends(subject)
         if (start == end).all():

@@ -8,78 +8,23 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..images.arrays import Float32Array
-from ..models.model import Model, Output, check_int
-from .measuring import Measured, Measuring, Metric, Work, measure_one, measures, rounds
+from ..models.model import Model, Output
+from .measuring import Measured, measure_one, measures
 from .passes import Mix
-from .ranking import Float64Array, Int32Array
+from .perturbing import Perturbing, Taken
+from .ranking import Float64Array
 from .result import MetricResult
-from .subjects import Baseline, Map, Subject, Subjects, tell_baseline
+from .subjects import Map, tell_baseline
 
 Perturbation = Literal["square", "gaussian"]
 Meaning = Literal["contributions", "slopes"]
 LARGEST = 10 / 28
 """Side of the largest square, of the shorter side of the image: that of the authors' MNIST."""
-TOGETHER = 32
-"""Draws that are in memory at once."""
 
 
-class Squares:
-    """Squares of random sides and places are set to the baseline.
-
-    The sum over a square of what a map says is what the square is said to have made.
-    """
-
-    def draw(
-        self, pixels: Float32Array, baseline: Float32Array, rng: np.random.Generator, count: int
-    ) -> tuple[list[Mix], npt.NDArray[Any]]:
-        """Return pictures, and masks (n, H, W) of what was taken away."""
-        inside = np.zeros((count, *pixels.shape[:2]), np.bool_)
-        most = max(1, round(min(pixels.shape[:2]) * LARGEST))
-        for k in range(count):
-            side = int(rng.integers(1, most + 1))
-            top, left = (int(rng.integers(length - side + 1)) for length in pixels.shape[:2])
-            inside[k, top : top + side, left : left + side] = True
-        orders: Int32Array = (~inside).astype(np.int32)
-        return [Mix(pixels, baseline, orders[k], 1) for k in range(count)], inside
-
-    def add_up(
-        self, inside: npt.NDArray[Any], map_: Map, way: Float64Array, meaning: Meaning
-    ) -> Float64Array:
-        """Return (n,), what a map says of each."""
-        said = map_.relevance("sum") if meaning == "contributions" else (map_.values * way).sum(2)
-        return np.asarray(np.tensordot(inside, said, 2))
-
-
-class Noise:
-    """All pixels are set to the baseline under Gaussian noise: the authors' noisy baseline."""
-
-    def __init__(self, deviation: float) -> None:
-        self._deviation = np.float32(deviation)
-
-    def draw(
-        self, pixels: Float32Array, baseline: Float32Array, rng: np.random.Generator, count: int
-    ) -> tuple[list[Mix], npt.NDArray[Any]]:
-        """Return pictures, and what was taken away (n, H, W, C)."""
-        pictures = rng.standard_normal((count, *pixels.shape), dtype=np.float32)
-        pictures *= self._deviation
-        pictures += baseline
-        pictures.clip(0, 255, out=pictures)
-        return [Mix(picture) for picture in pictures], pixels - pictures
-
-    def add_up(
-        self, taken: npt.NDArray[Any], map_: Map, way: Float64Array, meaning: Meaning
-    ) -> Float64Array:
-        """Return (n,), what a map says of each."""
-        slopes = map_.values.astype(np.float64)
-        if meaning == "contributions":
-            slopes = np.divide(slopes, way, out=np.zeros_like(slopes), where=way != 0)
-        return np.asarray(np.tensordot(taken, slopes, 3))
-
-
-class Infidelity(Metric):
+class Infidelity(Perturbing):
     """The mean square of what attributions miss of the score's change."""
 
     name = "infidelity"
@@ -102,16 +47,11 @@ class Infidelity(Metric):
             raise ValueError(f"perturbation must be 'square' or 'gaussian', got {perturbation!r}")
         if meaning not in get_args(Meaning):
             raise ValueError(f"meaning must be 'contributions' or 'slopes', got {meaning!r}")
-        self._perturbation = perturbation
-        self._meaning: Meaning = meaning
+        super().__init__(baseline, draws, 2, output, seed)
+        self._perturbation, self._meaning = perturbation, meaning
         self.by_channel = perturbation == "gaussian" or meaning == "slopes"
-        self._baseline, self._fit_scale = baseline, bool(fit_scale)
         self._noise = check_number(noise, "noise", most=10.0)
-        self._kind = Squares() if perturbation == "square" else Noise(255 * self._noise)
-        self._asked: Any = output
-        self._seed = check_seed(seed) or 0
-        self.draws = self._count = check_int(draws, "draws", at_least=2)
-        self.passes = self._count + 1
+        self._fit_scale = bool(fit_scale)
 
     @property
     def convention(self) -> str:
@@ -131,35 +71,41 @@ class Infidelity(Metric):
             f" {scale}; F is the {self._asked}"
         )
 
-    def prepare(self, subjects: Subjects) -> None:
-        """Check what it needs of the images."""
-        self.output = subjects.model.resolve_output(self._asked)
-        self._baselines = Baseline(subjects, self._baseline, self._seed)
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """Return what decides about perturbations."""
+        return self._perturbation, self._noise
 
-    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
-        """Measure a map of an image."""
-        first = yield [Mix(subject.pixels)]
-        score = first[0, subject.target]
-        way = subject.pixels.astype(np.float64) - self._baselines.of(subject)
-        sums, changes = [], []
-        for number, size in rounds(self._count, TOGETHER):
-            mixes, taken = self._draw(subject, number, size)
-            scores = yield mixes
-            changes.append(score - scores[:, subject.target])
-            sums.append(self._kind.add_up(taken, map_, way, self._meaning))
-        return self._compare(np.concatenate(sums), np.concatenate(changes))
+    def draw(
+        self, pixels: Float32Array, baseline: Float32Array, rng: np.random.Generator, count: int
+    ) -> tuple[list[Mix], Taken]:
+        """Return pictures, and masks (n, H, W) of squares, or differences (n, H, W, C)."""
+        if self._perturbation == "square":
+            inside = _draw_squares(pixels.shape[:2], rng, count)
+            orders = (~inside).astype(np.int32)
+            return [Mix(pixels, baseline, order, 1) for order in orders], inside
+        pictures = rng.standard_normal((count, *pixels.shape), dtype=np.float32)
+        pictures *= np.float32(255 * self._noise)
+        pictures += baseline
+        pictures.clip(0, 255, out=pictures)
+        return [Mix(picture) for picture in pictures], pixels - pictures
 
-    def _draw(self, subject: Subject, number: int, size: int) -> tuple[list[Mix], npt.NDArray[Any]]:
-        """Return the perturbations of a round, the same for all maps."""
-        rng = subject.generator(self._seed, number)
-        baseline = self._baselines.of(subject)
-        return subject.latest(
-            (self._perturbation, self._noise, self._seed, self._count, id(baseline)),
-            number,
-            lambda: self._kind.draw(subject.pixels, baseline, rng, size),
-        )
+    def add_up(
+        self, taken: Taken, map_: Map, pixels: Float32Array, baseline: Float32Array
+    ) -> Float64Array:
+        """Return (n,), the sums of I' times attributions."""
+        way = pixels.astype(np.float64) - baseline
+        are_slopes = self._meaning == "slopes"
+        if self._perturbation == "square":
+            said = (map_.values * way).sum(axis=2) if are_slopes else map_.relevance("sum")
+            return np.asarray(np.tensordot(taken, said, 2))
+        slopes = map_.values.astype(np.float64)
+        if not are_slopes:
+            slopes = np.divide(slopes, way, out=np.zeros_like(slopes), where=way != 0)
+        return np.asarray(np.tensordot(taken, slopes, 3))
 
-    def _compare(self, sums: Float64Array, changes: Float64Array) -> Measured:
+    def compare(self, sums: Float64Array, changes: Float64Array) -> Measured:
+        """Return the mean square of what is missed, once scaled."""
         scale = 1.0
         if self._fit_scale:
             if not changes.any():
@@ -173,6 +119,19 @@ class Infidelity(Metric):
         squares = (changes - scale * sums) ** 2
         error = float(squares.std(ddof=1)) / math.sqrt(len(squares))
         return Measured(float(squares.mean()), error=error)
+
+
+def _draw_squares(
+    shape: tuple[int, ...], rng: np.random.Generator, count: int
+) -> npt.NDArray[np.bool_]:
+    """Return masks (n, H, W) of squares of random sides and places."""
+    inside = np.zeros((count, *shape), np.bool_)
+    most = max(1, round(min(shape) * LARGEST))
+    for mask in range(count):
+        side = int(rng.integers(1, most + 1))
+        top, left = (int(rng.integers(length - side + 1)) for length in shape)
+        inside[mask, top : top + side, left : left + side] = True
+    return inside
 
 
 @measures(Infidelity)

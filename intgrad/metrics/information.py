@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from ..attribution.call import check_seed
 from ..attribution.numbers import check_fraction, check_fractions
 from ..images.arrays import Float32Array
 from ..models.model import Model
-from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures, rounds
+from .measuring import Measured, Measuring, Metric, Work, measure_one, measures, rounds
 from .passes import Mix
 from .ranking import Float64Array, Int32Array, Reduce, check_reduce
 from .result import MetricResult
@@ -60,6 +61,7 @@ class _Information(Metric):
         self._least = check_fraction(least_probability, "least_probability")
         self._keep_monotonous = bool(keep_monotonous)
         self._reduce: Reduce = check_reduce(reduce)
+        self.tells_apart = self._reduce
         self._seed = check_seed(seed) or 0
         self.passes = len(self._thresholds) + 2
 
@@ -85,8 +87,6 @@ class _Information(Metric):
 
     def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
-        if map_.is_flat(self._reduce):
-            return Measured(math.nan, note=FLAT.format(self._reduce))
         key = ("information", self._seed)
         image, image_size = subject.shared(
             (*key, "image"), lambda: _sized(_to_bytes(subject.pixels))
@@ -104,13 +104,13 @@ class _Information(Metric):
             return Measured(math.nan, note=self.unlikely.format(whole, self._least))
         if least >= whole:
             return Measured(math.nan, note="the blurred picture scores as high")
-        sizes, between = [], []
+        ranks, sizes, between = map_.ranks(self._reduce, self._seed), [], []
         for number, count in rounds(len(self._thresholds), TOGETHER):
             pictures = map_.latest(
                 (*key, self._reduce, *self._thresholds),
                 number,
-                lambda number=number, count=count: self._reveal(  # type: ignore[misc]
-                    image, known, map_.ranks(self._reduce, self._seed), number * TOGETHER, count
+                functools.partial(
+                    self._reveal, image, known, ranks, first=number * TOGETHER, count=count
                 ),
             )
             scores = yield [Mix(picture) for picture, _ in pictures]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .._optional import ProgressBar
 from ..images.arrays import Float32Array
-from ..models.model import Model, Output, check_int
+from ..models.model import Model, Output, check_batch_size
 from .passes import Mix, Passes
-from .ranking import Float64Array
+from .ranking import Float64Array, Reduce
 from .result import MetricResult, make_result
 from .statistics import trapezoid
 from .subjects import Map, Subject, Subjects
@@ -36,9 +38,10 @@ class Measured:
 
 
 FLAT = "its channels' {} is the same for every pixel, and ranks none before another"
+"""Of a map that tells no pixels apart."""
 
 Measuring = Generator[list[Mix], Float64Array, Measured]
-"""Asks for the scores (n, K) of pictures, in as many rounds as it likes."""
+"""Asks for the scores (n, K) of pictures, in as many rounds as it likes; or needs none."""
 
 
 class Work:
@@ -83,6 +86,8 @@ class Metric(ABC):
         How many its value rests on.
     by_channel : bool
         Whether a map must have the channels of the image.
+    tells_apart : str or None
+        The reduction by which a map has to tell pixels apart; where it does not, it has no value.
     """
 
     name: str
@@ -95,6 +100,7 @@ class Metric(ABC):
     axes: tuple[str, str] = ("", "")
     draws: int | None = None
     by_channel: bool = False
+    tells_apart: Reduce | None = None
 
     @property
     @abstractmethod
@@ -106,14 +112,15 @@ class Metric(ABC):
         """Look at what it needs of the images, before any work; raise what is wrong."""
 
     @abstractmethod
-    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring | Measured:
         """Measure a map of an image; what it does but for its pictures, it tells `work`."""
 
     def summarise(self, curves: Float64Array) -> tuple[Float64Array, float]:
-        """Return the curve of all images (N, P), here the mean, and its area."""
+        """Return the mean of curves (N, P), and its area where it has both ends."""
         assert self.fractions is not None
         curve: Float64Array = curves.mean(axis=0)
-        return curve, trapezoid(curve, self.fractions)
+        is_whole = self.fractions[0] == 0 and self.fractions[-1] == 1
+        return curve, trapezoid(curve, self.fractions) if is_whole else math.nan
 
 
 def measures(metric: type[Any]) -> Callable[[Function], Function]:
@@ -145,11 +152,6 @@ def measure_one(
     return make_result(metric, row["attributions"])
 
 
-def check_batch_size(batch_size: Any) -> int | None:
-    """Return how many pictures are evaluated together, or raise a TypeError or ValueError."""
-    return None if batch_size is None else min(check_int(batch_size, "batch_size"), sys.maxsize)
-
-
 def measure_all(
     metrics: Sequence[Metric], subjects: Subjects, batch_size: int | None, progress: bool
 ) -> list[dict[str, list[Measured]]]:
@@ -166,13 +168,20 @@ def measure_all(
         for subject in subjects:
             passes = Passes(subjects.model, subject, batch_size)
             jobs = [
-                _Job(metric, metric.measure(subject, map_, work), found[k][name], passes)
+                _Job(metric, _measure(metric, subject, map_, work), found[k][name], passes)
                 for k, metric in enumerate(metrics)
                 for name, map_ in subject.maps.items()
             ]
             _run(jobs, passes, work)
             work.reach((subject.index + 1) * each)
     return found
+
+
+def _measure(metric: Metric, subject: Subject, map_: Map, work: Work) -> Measuring | Measured:
+    reduce = metric.tells_apart
+    if reduce is not None and map_.is_flat(reduce):
+        return Measured(math.nan, note=FLAT.format(reduce))
+    return metric.measure(subject, map_, work)
 
 
 def _check_channels(metric: Metric, name: str, maps: Float32Array, subjects: Subjects) -> None:
@@ -193,26 +202,36 @@ class _Job:
     """One metric of one map: what it asks for, until it is done."""
 
     def __init__(
-        self, metric: Metric, measuring: Measuring, into: list[Measured], passes: Passes
+        self,
+        metric: Metric,
+        measuring: Measuring | Measured,
+        into: list[Measured],
+        passes: Passes,
     ) -> None:
         self.output: Output = passes.resolve(metric.output)
         self.asked: list[Mix] = []
         self._convert = passes.to_probabilities if metric.output is None else None
-        self._measuring = measuring
         self._into = into
-        self.is_done = self._go_on(None)
+        self.is_done = False
+        if isinstance(measuring, Measured):
+            self._finish(measuring)
+        else:
+            self._measuring = measuring
+            self._go_on(None)
 
-    def answer(self, scores: Float64Array) -> None:
+    def answer(self, scores: Float32Array) -> None:
         """Go on with the scores of what was asked for."""
-        self.is_done = self._go_on(self._convert(scores) if self._convert else scores)
+        self._go_on((self._convert(scores) if self._convert else scores).astype(np.float64))
 
-    def _go_on(self, scores: Float64Array | None) -> bool:
+    def _go_on(self, scores: Float64Array | None) -> None:
         try:
             self.asked = self._measuring.send(scores)  # type: ignore[arg-type]
         except StopIteration as end:
-            self._into.append(end.value)
-            return True
-        return False
+            self._finish(end.value)
+
+    def _finish(self, measured: Measured) -> None:
+        self._into.append(measured)
+        self.is_done = True
 
 
 def _run(jobs: list[_Job], passes: Passes, work: Work) -> None:

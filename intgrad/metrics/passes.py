@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import _core
 from ..images.arrays import Float32Array
 from ..models.model import Model, Output
-from .ranking import Float64Array, Int32Array
+from .ranking import Int32Array
 from .subjects import Subject
 
 Key = tuple[int, ...]
@@ -55,19 +55,19 @@ class Passes:
         size = model._batch_size(batch_size, subject.pixels.shape)
         # Passes forward alone keep no activations, and are quicker in larger batches.
         self._batch_size = size if batch_size is not None or size == 1 else 2 * size
-        self._own: dict[Output, Float64Array] = {}
+        self._own: dict[Output, Float32Array] = {}
 
     def resolve(self, output: Output | None) -> Output:
         """Return the output that is computed for one that is asked for; None is a probability."""
         return self._model._probabilities_output if output is None else output
 
-    def to_probabilities(self, scores: Float64Array) -> Float64Array:
+    def to_probabilities(self, scores: Float32Array) -> Float32Array:
         """Return the probabilities behind scores of an output of None."""
-        return self._model._to_probabilities(scores.astype(np.float32)).astype(np.float64)
+        return self._model._to_probabilities(scores)
 
     def score(
         self, output: Output, mixes: Sequence[Mix], update: Callable[[int, int], None] | None
-    ) -> Float64Array:
+    ) -> Float32Array:
         """Return the scores (n, K) of pictures.
 
         Raises
@@ -89,16 +89,15 @@ class Passes:
 
     def _compute(
         self, output: Output, mixes: list[Mix], update: Callable[[int, int], None] | None
-    ) -> Float64Array:
+    ) -> Float32Array:
         if not mixes:
-            return np.empty((0, 0))
+            return np.empty((0, 0), np.float32)
         try:
-            scores = _core.mixed_scores(
+            return _core.mixed_scores(
                 self._model._handle, *_pack(mixes), output, self._batch_size, update
             )
         except _core.ModelError as error:
             raise _core.ModelError(f"image {self._subject.index}: {error}") from error
-        return scores.astype(np.float64)
 
 
 def _pack(mixes: Sequence[Mix]) -> tuple[Float32Array, Int32Array, npt.NDArray[np.int64]]:

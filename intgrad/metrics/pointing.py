@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..models.model import Model
-from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures
+from .measuring import Measured, Metric, Work, measure_one, measures
 from .ranking import Reduce, check_reduce
 from .result import MetricResult
 from .subjects import Map, Subject, Subjects
@@ -53,6 +53,7 @@ class PointingGame(_Inside):
 
     def __init__(self, masks: Any, boxes: Any, margin: float, reduce: Reduce, seed: int) -> None:
         super().__init__(masks, boxes, reduce)
+        self.tells_apart = self._reduce
         self._margin = check_margin(margin)
         self._seed = check_seed(seed) or 0
 
@@ -64,14 +65,11 @@ class PointingGame(_Inside):
             f" {self._seed}), is a hit within {self._margin:g} pixels of the mask"
         )
 
-    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measured:
         """Measure a map of an image."""
-        if map_.is_flat(self._reduce):
-            return Measured(math.nan, note=FLAT.format(self._reduce))
         place = np.argwhere(map_.ranks(self._reduce, self._seed) == 0)[0]
         distances = np.hypot(*(np.argwhere(self._where[subject.index]) - place).T)
         return Measured(float(distances.min() <= self._margin))
-        yield  # asks for nothing
 
 
 class EnergyInside(_Inside):
@@ -86,14 +84,13 @@ class EnergyInside(_Inside):
         """Say what is computed."""
         return f"relevance is the channels' {self._reduce} of a pixel; what is negative counts as 0"
 
-    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measured:
         """Measure a map of an image."""
         positive = map_.relevance(self._reduce).clip(0)
         whole = float(positive.sum())
         if whole == 0:
             return Measured(math.nan, note="nothing speaks for the target: no pixel is positive")
         return Measured(float(positive[self._where[subject.index]].sum()) / whole)
-        yield  # asks for nothing
 
 
 @measures(PointingGame)

@@ -11,7 +11,7 @@ from .._caller import quiet
 from .._optional import require
 from ..attribution.call import check_seed
 from ..models.model import Model, check_int
-from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures
+from .measuring import Measured, Metric, Work, measure_one, measures
 from .ranking import Float64Array, Reduce, check_reduce, reduce_channels
 from .result import MetricResult
 from .statistics import correlate
@@ -32,6 +32,7 @@ class Randomization(Metric):
     def __init__(self, stages: int, reduce: Reduce, seed: int) -> None:
         self._stages = self.passes = check_int(stages, "stages")
         self._reduce: Reduce = check_reduce(reduce)
+        self.tells_apart = self._reduce
         self._seed = check_seed(seed) or 0
         self._places = np.arange(1, self._stages + 1) / self._stages
         self.fractions = self._places
@@ -65,18 +66,14 @@ class Randomization(Metric):
             )
         self._counts = np.round(self._places * layers).astype(int).tolist()
 
-    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measured:
         """Measure a map of an image."""
-        if map_.is_flat(self._reduce):
-            work.advance(self._stages)
-            return Measured(math.nan, note=FLAT.format(self._reduce))
         if map_.name not in self._found:
             self._found[map_.name] = self._compare(map_, work)
         curve, similarities = (found[subject.index] for found in self._found[map_.name])
         note = "" if np.isfinite(curve).all() else "a randomised network's map is 0 everywhere"
         others = {"ssim": float(similarities.mean())}
         return Measured(float(curve.mean()), curve, note=note, others=others)
-        yield  # asks for nothing
 
     def _compare(self, map_: Map, work: Work) -> tuple[Float64Array, Float64Array]:
         """Return (N, stages), rank correlations and SSIM; a network at a time is in memory."""
@@ -96,11 +93,6 @@ class Randomization(Metric):
                 similarities[number, stage] = _ssim(a, b)
             work.advance(len(subjects))
         return correlations, similarities
-
-    def summarise(self, curves: Float64Array) -> tuple[Float64Array, float]:
-        """Return the mean of curves (N, P); they begin at the first stage, and have no area."""
-        curve: Float64Array = curves.mean(axis=0)
-        return curve, math.nan
 
 
 @measures(Randomization)

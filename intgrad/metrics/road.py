@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -14,9 +13,9 @@ from ..attribution.call import check_seed
 from ..attribution.numbers import check_fraction, check_fractions
 from ..images.arrays import Float32Array
 from ..models.model import Model
-from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures, rounds
+from .measuring import Measured, Measuring, Metric, Work, measure_one, measures, rounds
 from .passes import Mix
-from .ranking import Float64Array, Reduce, check_reduce
+from .ranking import Reduce, check_reduce
 from .result import MetricResult
 from .subjects import Map, Subject, Subjects
 
@@ -46,6 +45,7 @@ class Road(Metric):
         self._noise = check_fraction(noise, "noise")
         self._order: Order = order
         self._reduce: Reduce = check_reduce(reduce)
+        self.tells_apart = self._reduce
         self._seed = check_seed(seed) or 0
         self.higher_is_better = order == "least"
         self.fractions, self.passes = np.array(checked), len(checked)
@@ -70,8 +70,6 @@ class Road(Metric):
 
     def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
         """Measure a map of an image."""
-        if map_.is_flat(self._reduce):
-            return Measured(math.nan, note=FLAT.format(self._reduce))
         ranks = map_.ranks(self._reduce, self._seed)
         if self._order == "least":
             ranks = ranks.size - 1 - ranks
@@ -84,11 +82,6 @@ class Road(Metric):
             scores = yield [Mix(picture) for picture in pictures]
             curve += scores[:, subject.target].tolist()
         return Measured(float(np.mean(curve)), np.array(curve))
-
-    def summarise(self, curves: Float64Array) -> tuple[Float64Array, float]:
-        """Return the mean of curves (N, P); they have no ends, and so no area."""
-        curve: Float64Array = curves.mean(axis=0)
-        return curve, math.nan
 
 
 def _impute(subject: Subject, missing: npt.NDArray[np.bool_], noise: Float32Array) -> Float32Array:

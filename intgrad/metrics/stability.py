@@ -12,7 +12,7 @@ from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..images.arrays import Float32Array
 from ..models.model import Model, check_int
-from .measuring import Measured, Measuring, Metric, Work, measure_one, measures, rounds
+from .measuring import Measured, Metric, Work, measure_one, measures, rounds
 from .result import MetricResult
 from .subjects import Explain, Map, Subject, Subjects, check_explainers, run
 
@@ -47,7 +47,7 @@ class MaxSensitivity(Metric):
         check_explainers(subjects, self.name)
         self._subjects = subjects
 
-    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
+    def measure(self, subject: Subject, map_: Map, work: Work) -> Measured:
         """Measure a map of an image."""
         assert map_.explain is not None
         values = map_.values.astype(np.float64)
@@ -63,7 +63,6 @@ class MaxSensitivity(Metric):
                 changes += [float(np.linalg.norm(each - values)) / norm for each in maps]
                 work.advance(size)
         return Measured(max(changes), others={"mean": math.fsum(changes) / len(changes)})
-        yield  # asks for nothing
 
     def _move(self, pixels: Float32Array, rng: np.random.Generator, count: int) -> Float32Array:
         moves = rng.random((count, *pixels.shape), np.float32)

@@ -7,25 +7,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..attribution.call import check_seed
 from ..attribution.numbers import check_fraction
+from ..images.arrays import Float32Array
 from ..models.model import Model, Output, check_int
-from .measuring import FLAT, Measured, Measuring, Metric, Work, measure_one, measures, rounds
+from .measuring import Measured, measure_one, measures
 from .passes import Mix
-from .ranking import Int32Array
+from .perturbing import Perturbing, Taken
+from .ranking import Float64Array, Int32Array, Reduce
 from .result import MetricResult
 from .statistics import correlate
-from .subjects import Baseline, Map, Subject, Subjects, tell_baseline
+from .subjects import Map, Subjects, tell_baseline
 
 Correlation = Literal["rank", "linear"]
-TOGETHER = 32
-"""Subsets that are in memory at once."""
 
 
-class _Subsets(Metric):
+class _Subsets(Perturbing):
     """The correlation of the score's change with the attributions of what was taken away."""
 
     higher_is_better = True
+    tells_apart: Reduce | None = "sum"
     formula = "correlation over subsets S of sum(attributions in S) with F(x) - F(x without S)"
 
     def __init__(
@@ -44,10 +44,8 @@ class _Subsets(Metric):
         if not 0 < self._size < 1:
             raise ValueError(f"size must be more than 0 and less than 1, got {size!r}")
         self._cells = None if cells is None else check_int(cells, "cells", at_least=2)
-        self._baseline, self._correlation, self._asked = baseline, correlation, output
-        self._seed = check_seed(seed) or 0
-        self.draws = self._count = check_int(draws, "draws", at_least=3)
-        self.passes = self._count + 1
+        self._correlation = correlation
+        super().__init__(baseline, draws, 3, output, seed)
 
     @property
     def convention(self) -> str:
@@ -62,8 +60,7 @@ class _Subsets(Metric):
 
     def prepare(self, subjects: Subjects) -> None:
         """Check what it needs of the images."""
-        self.output = subjects.model.resolve_output(self._asked)
-        self._baselines = Baseline(subjects, self._baseline, self._seed)
+        super().prepare(subjects)
         height, width = subjects.images.shape[1:3]
         if self._cells is not None and self._cells > min(height, width):
             raise ValueError(
@@ -71,48 +68,41 @@ class _Subsets(Metric):
                 f" {self._cells}"
             )
         self._parts = _make_cells((height, width), self._cells)
-        self._taken = round(self._size * (int(self._parts.max()) + 1))
-        if not 0 < self._taken <= self._parts.max():
+        self._parts_count = int(self._parts.max()) + 1
+        self._taken = round(self._size * self._parts_count)
+        if not 0 < self._taken < self._parts_count:
             raise ValueError(
-                f"size={self._size:g} of {int(self._parts.max()) + 1} leaves nothing to be taken"
-                " away, or nothing to stay"
+                f"size={self._size:g} of {self._parts_count} leaves nothing to be taken away, or"
+                " nothing to stay"
             )
 
-    def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:
-        """Measure a map of an image."""
-        if map_.is_flat("sum"):
-            return Measured(math.nan, note=FLAT.format("sum"))
-        first = yield [Mix(subject.pixels)]
-        score = first[0, subject.target]
-        count = int(self._parts.max()) + 1
-        said = np.bincount(self._parts.ravel(), map_.relevance("sum").ravel(), count)
-        baseline = self._baselines.of(subject)
-        sums, changes = [], []
-        for number, size in rounds(self._count, TOGETHER):
-            ranks, orders = self._draw(subject, number, size)
-            scores = yield [Mix(subject.pixels, baseline, order, self._taken) for order in orders]
-            changes.append(score - scores[:, subject.target])
-            sums.append((ranks < self._taken) @ said)
-        found = correlate(
-            np.concatenate(sums), np.concatenate(changes), by_rank=self._correlation == "rank"
-        )
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """Return what decides about perturbations."""
+        return self._size, self._cells
+
+    def draw(
+        self, pixels: Float32Array, baseline: Float32Array, rng: np.random.Generator, count: int
+    ) -> tuple[list[Mix], Taken]:
+        """Return pictures, and the cells (n, cells) that each lacks."""
+        cells = np.arange(self._parts_count, dtype=np.int32)
+        ranks = rng.permuted(np.tile(cells, (count, 1)), axis=1)
+        mixes = [Mix(pixels, baseline, each[self._parts], self._taken) for each in ranks]
+        return mixes, ranks < self._taken
+
+    def add_up(
+        self, taken: Taken, map_: Map, pixels: Float32Array, baseline: Float32Array
+    ) -> Float64Array:
+        """Return (n,), the sums of the attributions of what each lacks."""
+        said = np.bincount(self._parts.ravel(), map_.relevance("sum").ravel(), self._parts_count)
+        return np.asarray(taken @ said, np.float64)
+
+    def compare(self, sums: Float64Array, changes: Float64Array) -> Measured:
+        """Return their correlation."""
+        found = correlate(sums, changes, by_rank=self._correlation == "rank")
         if math.isnan(found):
             return Measured(found, note="all subsets change the score alike, or have equal sums")
         return Measured(found)
-
-    def _draw(
-        self, subject: Subject, number: int, size: int
-    ) -> tuple[Int32Array, list[Int32Array]]:
-        """Return the ranks (n, cells) of a round, and the orders (H, W) that they make."""
-
-        def make() -> tuple[Int32Array, list[Int32Array]]:
-            rng = subject.generator(self._seed, number)
-            cells = np.arange(int(self._parts.max()) + 1, dtype=np.int32)
-            ranks = rng.permuted(np.tile(cells, (size, 1)), axis=1)
-            return ranks, [each[self._parts] for each in ranks]
-
-        key = ("subsets", self._seed, self._cells, self._count)
-        return subject.latest(key, number, make)
 
 
 class MuFidelity(_Subsets):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
@@ -387,6 +388,11 @@ def squeeze(array: npt.NDArray[Any], single: bool, many_targets: bool) -> npt.ND
     if not many_targets:
         array = array[:, 0]
     return array[0] if single else array
+
+
+def check_batch_size(value: Any) -> int | None:
+    """Return how many pictures go through a model at once, or raise a TypeError or ValueError."""
+    return None if value is None else min(check_int(value, "batch_size"), sys.maxsize)
 
 
 def check_int(value: Any, name: str, at_least: int = 1) -> int:
