@@ -30,6 +30,7 @@ from .models.torch.backend import BackendError
 from .models.torch.kept_memory import keep_freed_memory
 from .pictures.sliders import explore
 from .pictures.visualizer import GradVisualizer
+from .results.reading import read_results, record_schema
 
 if TYPE_CHECKING:
     from . import metrics
@@ -53,6 +54,8 @@ __all__ = [
     "load_model",
     "metrics",
     "random_baseline_integrated_gradients",
+    "read_results",
+    "record_schema",
     "save_model",
     "smoothgrad",
     "xrai",

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..explaining.attributing import Explained
 from ..pictures.bitmaps import DPI, write_columns
 from ..pictures.colours import NEGATIVE, POSITIVE
 from ..pictures.contents import Column, Key
+from ..pictures.framing import SHOWN
 from ..pictures.layout import width_for
 from ..pictures.panels import (
     EFFECT_UNSIGNED,
@@ -24,12 +26,12 @@ from ..pictures.panels import (
     explain_colours,
 )
 from ..pictures.styles import mean_of, scale_of, stretch
-from .attributing import Explained
-from .framing import SHOWN
 
 COLOURS = (POSITIVE, NEGATIVE)
 STYLE, K = "blended", 2.0
 UNSEEN = Key(None, "faded: outside of what the model sees")
+PALETTE = 256
+"""How many colours a picture has: a third of the bytes, and hardly a difference to the eye."""
 WORDS = 1.5
 """Height of titles, scales, keys and a caption of two lines, in inches."""
 
@@ -71,6 +73,7 @@ def draw(explained: Explained, caption: str, path: Path) -> None:
         figsize=(width_for(len(columns), width), height + WORDS),
         keys=keys,
         caption=f"{photograph.source.path.name}: {caption}",
+        palette=PALETTE,
     )
 
 

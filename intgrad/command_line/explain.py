@@ -1,8 +1,7 @@
 """`intgrad explain`: photographs in; pictures, arrays and records out.
 
-The files of this room that it needs, in the order in which a photograph meets them: `finding`,
-`photographs`, `attributing` (with `methods`, and `references` for one of them), `writing` (with
-`drawing` and `telling`) and `results`.
+What it needs, in the order in which a photograph meets it: `finding`, the room `explaining`,
+`writing` (with `drawing` and `telling`), and the rooms `results` and `report`.
 """
 
 from __future__ import annotations
@@ -17,14 +16,15 @@ from typing import Any
 
 from .._optional import require
 from ..attribution.segmentation import NAMES as CUTS
+from ..explaining.attributing import Attributing, Failure
+from ..explaining.methods import Choice, choose
+from ..explaining.references import References
 from ..models.model import OUTPUTS, Model
 from ..models.targets import resolve_targets
+from ..report.writing import Report
+from ..results.folder import Results
 from . import archives, methods
-from .attributing import Attributing, Failure
 from .finding import Found, find
-from .methods import Choice
-from .references import References
-from .results import Results
 from .telling import Telling, is_terminal, printable, say
 from .writing import Writing
 
@@ -41,8 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "For every photograph: OUT/NAME.png, OUT/NAME.npz and a line in OUT/explained.jsonl; for\n"
         "one that failed a line in OUT/failed.jsonl, with its path (image) and what went wrong\n"
-        "(reason), until it is explained. The same command goes on where it was stopped, and\n"
-        "tries again what failed. The exit status is 1 if any failed or a folder could not be read."
+        "(reason), until it is explained. OUT/index.html shows them all, in any browser. The same\n"
+        "command goes on where it was stopped, and tries again what failed. The exit status is 1\n"
+        "if any failed or a folder could not be read."
     )
     parser.epilog = EXPLAIN_EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -77,6 +78,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=Path("explained"),
         help="folder of the results (default: explained)",
     )
+    parser.add_argument(
+        "--arrays",
+        choices=("compact", "full", "none"),
+        default="compact",
+        help="compact: rounded to 0.3%% of a map's norm, a quarter of the bytes (default); full: as"
+        " they were computed",
+    )
+    parser.add_argument(
+        "--single-file",
+        action="store_true",
+        help="make OUT/index.html one file that needs no other, to be mailed",
+    )
     archives.add_options(parser)
     parser.set_defaults(run=run)
 
@@ -104,14 +117,14 @@ def run(options: argparse.Namespace) -> int:
         What concerns all photographs, such as a folder that cannot be written to. What concerns
         one is told at the end, when the others are done.
     """
-    needed = [("PIL", "pillow"), ("matplotlib", "matplotlib")]
+    needed = [("PIL", "pillow"), ("matplotlib", "matplotlib"), ("jinja2", "jinja2")]
     if is_terminal():
         needed.append(("tqdm", "tqdm"))
     for module, package in needed:
         require(module, package, "explain")
     if options.segments in CUTS:
         require("skimage", "scikit-image", f"--segments {options.segments}", extra="segments")
-    choice = methods.choose(options)
+    choice = choose(options.method, vars(options))
     # It is told of each photograph, by its name.
     warnings.filterwarnings("ignore", ".* equal the .* baseline and get nothing", UserWarning)
     found = _find(options.images)
@@ -119,20 +132,40 @@ def run(options: argparse.Namespace) -> int:
     model = archives.load(options.model, options)
     _check_channels(model)
     target = _parse_target(options.target, model)
+    for folder, reason in compared.unreadable.items():
+        # What is in it would be missing from every answer.
+        raise OSError(f"--references {str(folder)!r}: {reason}")
     if compared.sources:
-        pool = {"references": References(compared, model)}
+        pool = {"references": References(compared.sources.values(), model)}
         choice = replace(choice, options=choice.options | pool)
     sources = list(found.sources.values())
     with Results(options.out, _request(options, choice, target), sources) as results:
         todo = [source for source in sources if not results.has(source)]
         if len(todo) < len(sources):
             say(f"{len(sources) - len(todo)} of {len(sources)} were explained before")
-        with (
-            Telling(len(todo)) as telling,
-            Writing(results, telling, model, options.model.name) as writing,
-        ):
-            for outcome in Attributing(model, options, choice, target).run(todo):
-                writing.put(outcome)
+        report = Report(
+            options.out, results.request, options.command, results.records(), results.failures()
+        )
+        try:
+            with (
+                Telling(len(todo)) as telling,
+                Writing(
+                    results, report, telling, model, options.model.name, options.arrays
+                ) as writing,
+            ):
+                attributing = Attributing(
+                    model,
+                    choice,
+                    target,
+                    output=options.score,
+                    batch_size=options.batch_size,
+                    segments=options.segments,
+                    progress=is_terminal(),  # where there are more, `Telling` has a bar
+                )
+                for outcome in attributing.run(todo):
+                    writing.put(outcome)
+        finally:
+            report.finish(options.single_file)
     _tell_failures(writing.failures, len(todo))
     return 1 if writing.failures or found.unreadable else 0
 

@@ -14,21 +14,13 @@ from typing import Any
 
 from .._optional import require
 from ..images.reading import ADVICE, SUFFIXES
-from .records import drawn_in
+from ..results.records import drawn_in
+from ..results.sources import Source
 
 PLUGINS = {"HEIF": "pillow_heif", "AVIF": "pillow_avif"}
 """What `decode` imports to read a kind of file that Pillow does not know by itself."""
 DRAWN, LOST = "drawn by intgrad explain", "links that lead to no file"
 """Why files are passed over."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file, what its results are called, and what it is known by: its path without links."""
-
-    path: Path
-    name: str
-    real: str
 
 
 @dataclass

@@ -1,15 +1,17 @@
-"""The command line: intgrad convert, info, explain, metrics."""
+"""The command line: intgrad convert, info, explain, metrics, report, compare."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from .._errors import describe
 from .._version import __version__
-from . import convert, explain, info, metrics
-from .telling import describe, say
+from . import compare, convert, explain, info, metrics, report
+from .telling import say
 
 EXAMPLES = """examples:
   intgrad convert imagenet xception.pt          download Keras's ImageNet Xception (88 MB)
@@ -17,12 +19,15 @@ EXAMPLES = """examples:
   intgrad info model.pt
   intgrad explain photo.jpg --model model.pt --target cat --out explained
   intgrad metrics explained --model model.pt --metrics deletion insertion road
+  intgrad compare explained others
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(words)
+    options.command = ["intgrad", *words]
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
@@ -56,4 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     metrics.add_options(
         commands.add_parser("metrics", help="say how good the maps of a folder are, and how sure")
     )
+    report.add_options(commands.add_parser("report", help="write the page of results anew"))
+    compare.add_options(commands.add_parser("compare", help="show where runs disagree"))
     return parser

@@ -14,16 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import describe
 from ..attribution.baselines import CONSTANTS
 from ..metrics.comparison import METRICS, find_metric
 from ..metrics.measuring import Measured, Metric, measure_all
 from ..metrics.result import make_result
 from ..metrics.subjects import Subjects
 from ..models.model import Model
+from ..report.writing import Report
+from ..results.folder import lock
+from ..results.reading import read_failures
+from ..results.records import RECORDS, Record, Records, explained
 from . import archives
-from .records import RECORDS, Record, Records, explained
-from .results import lock
-from .telling import Telling, describe, printable, say
+from .telling import Telling, printable, say
 
 OF_A_SCORE = ("infidelity", "mu_fidelity", "sensitivity_n")
 """Those that take what was explained for what they perturb."""
@@ -94,12 +97,15 @@ def run(options: argparse.Namespace) -> int:
     held = lock(options.folder)
     try:
         file = explained(options.folder)
-        records, _ = file.read()
+        records = list(file)
         if not records:
             raise ValueError(f"{str(options.folder)!r} has no {RECORDS} of photographs explained")
         _check_same_model(records, options.model)
         model = archives.load(options.model, options)
         failed = _measure_folder(model, file, records, names, options)
+        Report(
+            options.folder, records[0]["request"], None, records, read_failures(options.folder)
+        ).finish(single_file=False)
     finally:
         os.close(held)
     for name in names:

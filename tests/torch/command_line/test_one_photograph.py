@@ -215,7 +215,7 @@ def test_damaged_files(name, model, tmp_path, capsys):
     ids=repr,
 )
 def test_whatever_a_decoder_raises(error, model, tmp_path, monkeypatch, capsys):
-    from intgrad.command_line import photographs
+    from intgrad.explaining import photographs
 
     def decode(path, *arguments, **options):
         if "b.jpg" in str(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .._optional import require
-from ..images.transform import Box, ImageTransform
+from ..images.transform import Box
 
 Picture = npt.NDArray[np.uint8]
+Fill = int | Sequence[int]
 
-SHOWN = (400, 600)
+SHOWN = (320, 480)
 """Width and height that a photograph is drawn in at most, in pixels."""
 CONTEXT = 2.5
 """How many times as wide and high as the model's part is what is drawn of a photograph at most."""
@@ -68,20 +70,21 @@ class Framed:
         )
 
 
-def frame(photograph: Any, transform: ImageTransform | None) -> Framed:
+def frame(photograph: Any, seen: Box | None, fill: Fill = 0) -> Framed:
     """Make it of an upright Pillow image: all of it, but no more than some way around the part.
 
-    Where the model's picture is padded, the padding is drawn, which has attributions as well.
+    `seen` is the part that the model sees, None if that is all. Where it goes beyond the
+    photograph, the padding is drawn, which has attributions as well.
     """
     photograph = photograph.convert("RGB")
     width, height = photograph.size
     whole = Box(0, 0, height, width)
-    view = whole if transform is None else transform.field_of_view(height, width)
+    view = whole if seen is None else seen
     rows, columns = _context(view.top, view.bottom, height), _context(view.left, view.right, width)
-    if transform is None or view == whole:
+    if view == whole:
         photograph.thumbnail(SHOWN)
     else:
-        photograph = _draw(photograph, rows, columns, transform.fill)
+        photograph = _draw(photograph, rows, columns, fill)
     picture = np.asarray(photograph)
     first_row, last_row = _part(view.top, view.bottom, rows, picture.shape[0])
     first_column, last_column = _part(view.left, view.right, columns, picture.shape[1])
@@ -97,9 +100,7 @@ def _context(start: float, end: float, length: int) -> tuple[int, int]:
     return first, min(max(length, math.ceil(end)), math.ceil(end + around))
 
 
-def _draw(
-    photograph: Any, rows: tuple[int, int], columns: tuple[int, int], fill: int | tuple[int, ...]
-) -> Any:
+def _draw(photograph: Any, rows: tuple[int, int], columns: tuple[int, int], fill: Fill) -> Any:
     """Return that part of a photograph, as large as it is drawn, on padding."""
     pil = require("PIL.Image", "pillow", "explain")
     scale = min(SHOWN[0] / (columns[1] - columns[0]), SHOWN[1] / (rows[1] - rows[0]))

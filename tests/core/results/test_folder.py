@@ -4,12 +4,11 @@ import errno
 import json
 import os
 
-import numpy as np
 import pytest
 
-from intgrad.command_line import results as module
-from intgrad.command_line.finding import Source
-from intgrad.command_line.results import Results
+from intgrad.results import folder as module
+from intgrad.results.folder import PLACES, Results
+from intgrad.results.sources import Source
 
 REQUEST = {"steps": 2}
 
@@ -32,8 +31,12 @@ def lines(folder, name):
     return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
 
 
+def files(draw=draw):
+    return dict.fromkeys(PLACES, draw)
+
+
 def add(results, name, draw=draw):
-    return results.add(source(name), {}, {"a": np.zeros(1)}, draw)
+    return results.add(source(name), {}, files(draw))
 
 
 @pytest.mark.parametrize(
@@ -46,11 +49,11 @@ def test_names_fit_and_are_found_again(stem, tmp_path):
         with Results(tmp_path, REQUEST, wishes) as results:
             for each in wishes:
                 if not results.has(each):
-                    results.add(each, {}, {"a": np.zeros(1)}, draw)
+                    results.add(each, {}, files())
     records = lines(tmp_path, "explained.jsonl")
     assert len({record["picture"] for record in records}) == len(records) == 15
     for record in records:
-        for key in ("picture", "arrays"):
+        for key in PLACES:
             assert (tmp_path / record[key]).is_file()
             assert len(os.fsencode(os.path.basename(record[key]))) <= 255
 
@@ -132,7 +135,7 @@ def test_one_that_cannot_be_drawn_or_written(tmp_path):
     with open_folder(tmp_path) as results:
         with pytest.raises(RuntimeError, match="no such font"):
             add(results, "a.jpg", fail)
-        with pytest.raises(ValueError, match="below/b.npz' cannot be written"):
+        with pytest.raises(ValueError, match="below/b.png' cannot be written"):
             add(results, "below/b.jpg")
         with pytest.raises(ValueError, match="c.png' cannot be written"):
             add(results, "c.jpg")
@@ -150,7 +153,7 @@ def test_a_disk_that_takes_nothing_more(code, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "write_whole", fail)
         with pytest.raises(OSError, match=os.strerror(code)) as raised:
             add(results, "a.jpg")
-    assert raised.value.filename == str(tmp_path / "a.npz")
+    assert raised.value.filename == str(tmp_path / "a.png")
 
 
 def test_a_file_in_place_of_the_folder(tmp_path):

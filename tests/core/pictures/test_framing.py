@@ -6,7 +6,7 @@ import pytest
 from intgrad.images.transform import ImageTransform
 
 PIL = pytest.importorskip("PIL.Image", reason="photographs need Pillow")
-from intgrad.command_line.framing import CONTEXT, SHOWN, frame  # noqa: E402
+from intgrad.pictures.framing import CONTEXT, SHOWN, frame  # noqa: E402
 
 CENTER = ImageTransform((224, 224), 256, "shortest_edge")
 BORDER = ImageTransform((224, 224), (224, 224), "contain", fill=(10, 20, 30))
@@ -21,10 +21,16 @@ def photograph(height, width):
     return PIL.fromarray(array)
 
 
+def frame_as_seen(image, transform):
+    if transform is None:
+        return frame(image, None)
+    return frame(image, transform.field_of_view(image.height, image.width), transform.fill)
+
+
 @pytest.mark.parametrize("transform", [None, SQUASH], ids=str)
 @pytest.mark.parametrize("size", [(300, 400), (1, 9), (2000, 30)], ids=str)
 def test_all_is_seen(transform, size):
-    framed = frame(photograph(*size), transform)
+    framed = frame_as_seen(photograph(*size), transform)
     assert framed.is_whole
     expected = photograph(*size)
     expected.thumbnail(SHOWN)
@@ -35,7 +41,7 @@ def test_all_is_seen(transform, size):
 @pytest.mark.parametrize("size", [(300, 400), (400, 300), (1500, 2000), (60, 80), (7, 9)], ids=str)
 def test_the_middle_is_seen(size):
     """What lies in the frame are the colours of the part that the model sees."""
-    framed = frame(photograph(*size), CENTER)
+    framed = frame_as_seen(photograph(*size), CENTER)
     assert not framed.is_whole
     assert framed.picture.shape[0] <= SHOWN[1]
     assert framed.picture.shape[1] <= SHOWN[0]
@@ -57,14 +63,14 @@ def test_the_middle_is_seen(size):
 
 
 def test_of_a_panorama_only_the_surroundings_are_drawn():
-    framed = frame(photograph(200, 4000), CENTER)
+    framed = frame_as_seen(photograph(200, 4000), CENTER)
     assert framed.picture.shape[1] == SHOWN[0]
     assert framed.width == pytest.approx(SHOWN[0] / CONTEXT, abs=2)
     assert framed.left == pytest.approx((SHOWN[0] - framed.width) / 2, abs=2)
 
 
 def test_padding_is_drawn():
-    framed = frame(photograph(100, 400), BORDER)
+    framed = frame_as_seen(photograph(100, 400), BORDER)
     assert framed.is_whole
     height, width = framed.picture.shape[:2]
     assert height == width
@@ -75,7 +81,7 @@ def test_padding_is_drawn():
 @pytest.mark.parametrize("transform", [CENTER, BORDER, SQUASH], ids=str)
 @pytest.mark.parametrize("size", [(1, 1), (1, 30000), (30000, 1), (9000, 11)], ids=str)
 def test_any_shape_is_drawn(transform, size):
-    framed = frame(photograph(*size), transform)
+    framed = frame_as_seen(photograph(*size), transform)
     assert framed.seen.size > 0
     assert framed.surround(framed.seen).shape == framed.picture.shape
     assert max(framed.picture.shape) <= max(SHOWN)

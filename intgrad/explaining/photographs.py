@@ -11,9 +11,10 @@ from typing import Any
 
 from ..images.arrays import Float32Array
 from ..images.reading import decode, to_pixels
+from ..images.transform import Box
 from ..models.model import Model
-from .finding import Source
-from .framing import Framed, frame
+from ..pictures.framing import Fill, Framed, frame
+from ..results.sources import Source
 
 AHEAD = 8
 """How many photographs are read before they are asked for."""
@@ -30,11 +31,20 @@ class Photograph:
         (H, W, C) float32, what the model takes.
     framed : Framed
         What is drawn.
+    size : (int, int)
+        Height and width of it all.
+    seen : Box or None
+        What of the photograph the model sees, in its pixels; None if that is all.
+    fill : int or tuple of int
+        The padding, where the model sees more than the photograph.
     """
 
     source: Source
     pixels: Float32Array
     framed: Framed
+    size: tuple[int, int]
+    seen: Box | None
+    fill: Fill
 
 
 def read(source: Source, model: Model) -> Photograph:
@@ -42,7 +52,11 @@ def read(source: Source, model: Model) -> Photograph:
     if os.path.exists(source.path) and not os.path.isfile(source.path):
         raise ValueError(f"{str(source.path)!r} is no file")  # a pipe would be waited for
     picture, transform = decode(source.path, model.channels or 3), model.image_transform
-    return Photograph(source, to_pixels(picture, transform), frame(picture, transform))
+    pixels, size = to_pixels(picture, transform), (picture.height, picture.width)
+    if transform is None:
+        return Photograph(source, pixels, frame(picture, None), size, None, 0)
+    seen, fill = transform.field_of_view(*size), transform.fill
+    return Photograph(source, pixels, frame(picture, seen, fill), size, seen, fill)
 
 
 def read_ahead(

@@ -1,9 +1,10 @@
 """A folder of results that a run can stop at any moment, and another go on with.
 
-For every photograph there are NAME.png and NAME.npz, and a line in explained.jsonl. Files get their
-names when they are whole, and the line is written last: what has a line is finished. A photograph
-that failed has a line in failed.jsonl instead, with its path ("image") and what went wrong
-("reason"), until it is explained; every run tries it again. The last line of a photograph counts.
+For every photograph there are NAME.png, NAME.npz and what the report draws, and a line in
+explained.jsonl. Files get their names when they are whole, and the line is written last: what has a
+line is finished. A photograph that failed has a line in failed.jsonl instead, with its path
+("image") and what went wrong ("reason"), until it is explained; every run tries it again. The last
+line of a photograph counts.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from .._files import write_whole
-from .finding import Source
-from .records import PART, RECORDS, Record, Records, explained
+from .records import PART, RECORDS, SCHEMA, Record, Records, explained
+from .sources import Source
 
 FAILURES = "failed.jsonl"
+PLACES = {
+    "picture": "{}.png",
+    "arrays": "{}.npz",
+    "view": "report/views/{}.js",
+    "thumbnail": "report/views/{}.jpg",
+}
+"""Where the files of a photograph are, by the keys of its record; each is called as its results."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """Errors of a disk, which the next photograph meets as well."""
 
@@ -69,7 +75,7 @@ class Results:
 
     def __init__(self, folder: Path, request: dict[str, Any], sources: Iterable[Source]) -> None:
         self.folder = folder
-        self._request = request
+        self.request = request
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
@@ -114,16 +120,23 @@ class Results:
         """Say whether a photograph is finished."""
         return source.real in self._finished
 
+    def records(self) -> Iterator[Record]:
+        """Yield the records of what is finished."""
+        return iter(self._records)
+
+    def failures(self) -> list[Record]:
+        """Return those of what failed."""
+        return list(self._failed.values())
+
     def add(
         self,
         source: Source,
         facts: Mapping[str, Any],
-        arrays: Mapping[str, Any],
-        draw: Callable[[Path], None],
+        files: Mapping[str, Callable[[Path], object]],
     ) -> Record:
         """Write what belongs to a photograph; return its record.
 
-        `draw` writes a picture to the path that it is given.
+        `files` are those of `PLACES` that it has: each writes to the path that it is given.
 
         Raises
         ------
@@ -133,26 +146,28 @@ class Results:
             Whatever else: it concerns this photograph only.
         """
         name = self._free_name(source.name)
-        picture, npz = f"{name}.png", f"{name}.npz"
-        self._write(npz, lambda path: np.savez(path, **arrays))
-        self._write(picture, draw)
+        places = {key: place.format(name) for key, place in PLACES.items() if key in files}
+        for key, place in places.items():
+            self._write(place, files[key])
         record = {
+            "schema": SCHEMA,
             "image": source.real,
-            "picture": picture,
-            "arrays": npz,
+            **dict.fromkeys(PLACES),
+            **places,
             **facts,
-            "request": self._request,
+            "request": self.request,
         }
         self._records.append(record)
         self._finished.add(source.real)
         self._failed.pop(source.real, None)
         return record
 
-    def fail(self, source: Source, reason: str) -> None:
-        """Write down that a photograph failed."""
-        record = {"image": source.real, "reason": reason, "request": self._request}
+    def fail(self, source: Source, reason: str) -> Record:
+        """Write down that a photograph failed; return the record of it."""
+        record = {"image": source.real, "reason": reason, "request": self.request}
         self._failures.append(record)
         self._failed[source.real] = record
+        return record
 
     # ---- Files -----------------------------------------------------------------------------------
 
@@ -178,7 +193,7 @@ class Results:
         probe.unlink()
 
     def _remove_parts(self) -> None:
-        for suffix in (".png", ".npz", ".jsonl", ".probe"):
+        for suffix in (".png", ".npz", ".js", ".jpg", ".jsonl", ".probe"):
             self._part(suffix).unlink(missing_ok=True)
 
     # ---- Names -----------------------------------------------------------------------------------
@@ -212,34 +227,40 @@ class Results:
 
         A line that was not written to its end, or whose files are lost, is dropped.
         """
-        records, was_cut = self._records.read()
-        for index, record in enumerate(records):
-            if record["request"] != self._request:
+        finished: dict[str, int] = {}
+        count = 0
+        for index, record in enumerate(self._records):
+            if record["request"] != self.request:
                 raise ValueError(
                     f"{self._records.place(index)} answers another request"
-                    f" ({_difference(record['request'], self._request)}): choose another --out"
+                    f" ({_difference(record['request'], self.request)}): choose another --out"
                 )
-        finished = {record["image"]: record for record in records if self._is_whole(record)}
-        if len(finished) < len(records) or was_cut:
-            self._records.replace(finished.values())
-        for record in finished.values():
-            self._take(record["picture"].removesuffix(".png"))
+            count += 1
+            if self._is_whole(record):
+                finished[record["image"]] = index
+                self._take(record["picture"].removesuffix(".png"))
+        if len(finished) < count or self._records.was_cut():
+            last = set(finished.values())
+            self._records.replace(
+                record for index, record in enumerate(self._records) if index in last
+            )
         return set(finished)
 
     def _read_failures(self) -> dict[str, Record]:
         """Return the failures that this request still has."""
-        records, was_cut = self._failures.read()
         failed = {
             record["image"]: record
-            for record in records
-            if record["request"] == self._request and record["image"] not in self._finished
+            for record in self._failures
+            if record["request"] == self.request and record["image"] not in self._finished
         }
-        if was_cut:
+        if self._failures.was_cut():
             self._failures.replace(failed.values())
         return failed
 
     def _is_whole(self, record: Record) -> bool:
-        return all(os.path.isfile(self.folder / record[key]) for key in ("picture", "arrays"))
+        """Say whether the files are there that `intgrad report` cannot make again."""
+        names = [record[key] for key in ("picture", "arrays") if record[key] is not None]
+        return all(os.path.isfile(self.folder / name) for name in names)
 
 
 def _difference(found: Any, asked: dict[str, Any]) -> str:

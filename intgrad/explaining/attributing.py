@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from .._errors import describe
 from ..attribution.info import AttributionInfo
 from ..attribution.regions import cut_coarsely
 from ..images.arrays import Float32Array
-from ..models.model import Model
-from .finding import Source
-from .methods import Choice, Meaning
+from ..models.model import Model, Output
+from ..pictures.meanings import Meaning, find_meaning
+from ..results.sources import Source
+from .methods import Choice
 from .photographs import Photograph, read_ahead
 from .references import UnreadableReferenceError
-from .telling import describe, is_terminal
 
 Top = list[tuple[str, int, float]]
 
@@ -68,26 +68,39 @@ class Attributing:
     Parameters
     ----------
     model : Model
-    options : argparse.Namespace
-        Those of `intgrad explain`.
     choice : Choice
-        What of them the method takes.
+        The method and its options.
     target : int or None
         The class to explain, or each one's most probable.
+    output, batch_size
+        As in `integrated_gradients`.
+    segments
+        As there; None for patches of an eighth.
+    progress : bool
+        Whether a single photograph has a bar of its gradients.
     """
 
     def __init__(
-        self, model: Model, options: argparse.Namespace, choice: Choice, target: int | None
+        self,
+        model: Model,
+        choice: Choice,
+        target: int | None,
+        *,
+        output: Output,
+        batch_size: int | None,
+        segments: str | int | None,
+        progress: bool,
     ) -> None:
         self._model = model
         self._choice = choice
         self._target = target
+        self._progress = progress
         self._unread: deque[Failure] = deque()
         self._options = {
             **choice.options,
-            "output": options.score,
-            "batch_size": options.batch_size,
-            "segments": cut_coarsely if options.segments is None else options.segments,
+            "output": output,
+            "batch_size": batch_size,
+            "segments": cut_coarsely if segments is None else segments,
             "error_map": choice.has_error_bars,
         }
         if choice.has_gradient:
@@ -104,7 +117,7 @@ class Attributing:
             What is no photograph's fault: a wrong option, a reference that cannot be read, or
             memory that is short, for all are as large to the model.
         """
-        one_by_one = len(sources) == 1 and is_terminal()  # else `Telling` has a bar
+        one_by_one = len(sources) == 1 and self._progress
         tasks = self._read(sources)
         while True:
             feed = _Feed(tasks, len(sources))
@@ -146,7 +159,7 @@ class Attributing:
             yield self._unread.popleft()
 
     def _complete(self, task: Task, attributions: Float32Array, info: AttributionInfo) -> Explained:
-        meaning, gradient = self._choice.meaning, info.gradient
+        meaning, gradient = find_meaning(vars(info)), info.gradient
         if gradient is None and meaning.is_signed:  # there was no node at the image
             pixels = task.photograph.pixels
             gradient = self._model.gradients(pixels, info.target, output=info.output)

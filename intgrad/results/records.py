@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,6 +12,9 @@ from .._files import write_whole
 
 RECORDS = "explained.jsonl"
 """What the file of those that were explained is called."""
+
+SCHEMA = 1
+"""Of a record: which of the schemas in this folder it follows."""
 
 PART = ".part-"
 """What a file is called that is being written, before its suffix."""
@@ -37,17 +40,28 @@ class Records:
         self._file, self._part, self._keys = file, part, tuple(keys)
         self._out: IO[bytes] | None = None
 
-    def read(self) -> tuple[list[Record], bool]:
-        """Return the records, and whether a line was cut, which has to be removed before others.
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records, but for a line that was cut.
 
         Raises
         ------
         ValueError
             If the file holds something else.
         """
-        lines = self._file.read_bytes().split(b"\n") if self._file.exists() else [b""]
-        records = [self._parse(self.place(number), line) for number, line in enumerate(lines[:-1])]
-        return records, bool(lines[-1])
+        if not self._file.exists():
+            return
+        with self._file.open("rb") as file:
+            for number, line in enumerate(file):
+                if line.endswith(b"\n"):
+                    yield self._parse(self.place(number), line)
+
+    def was_cut(self) -> bool:
+        """Say whether the last line is not whole, and has to be removed before others come."""
+        if not self._file.exists() or not self._file.stat().st_size:
+            return False
+        with self._file.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
 
     def place(self, index: int) -> str:
         """Return what messages call a record."""
@@ -61,10 +75,14 @@ class Records:
         self._out.flush()
 
     def replace(self, records: Iterable[Record]) -> None:
-        """Write all records anew."""
+        """Write all records anew; they may come from this very file."""
         self.close()
-        text = b"".join(map(_to_line, records))
-        write_whole(self._file, self._part, lambda part: part.write_bytes(text))
+
+        def write(part: Path) -> None:
+            with part.open("wb") as file:
+                file.writelines(map(_to_line, records))
+
+        write_whole(self._file, self._part, write)
 
     def remove(self) -> None:
         """Remove the file."""
@@ -92,17 +110,21 @@ class Records:
 def explained(folder: Path) -> Records:
     """Return the records of what was explained into a folder."""
     part = folder / f"{PART}.jsonl"
-    return Records(folder / RECORDS, part, ("image", "picture", "arrays"))
+    return Records(folder / RECORDS, part, ("image", "picture"))
 
 
 def drawn_in(folder: Path) -> set[str]:
     """Return the real paths of the pictures that a folder has records of."""
     file = folder / RECORDS
     try:
-        records, _ = Records(file, file, ("picture",)).read()
+        return {
+            os.path.realpath(folder / record[key])
+            for record in Records(file, file, ("picture",))
+            for key in ("picture", "thumbnail")
+            if record.get(key)
+        }
     except (OSError, ValueError):  # it is not ours
         return set()
-    return {os.path.realpath(folder / record["picture"]) for record in records}
 
 
 def _to_line(record: Record) -> bytes:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import overload
 
+from .._errors import describe
 from ..images.arrays import Float32Array
 from ..models.model import Model
-from .finding import Found
-from .telling import describe
+from ..results.sources import Source
 
 KEPT_BYTES = 2**28
 """What is kept of them in memory; those beyond it are read each time."""
@@ -25,20 +25,13 @@ class References(Sequence[Float32Array]):
 
     Parameters
     ----------
-    found : Found
+    sources : iterable of Source
         Their files.
     model : Model
-
-    Raises
-    ------
-    OSError
-        If a folder of them cannot be listed: what is in it would be missing from every answer.
     """
 
-    def __init__(self, found: Found, model: Model) -> None:
-        for folder, reason in found.unreadable.items():
-            raise OSError(f"--references {str(folder)!r}: {reason}")
-        self._sources = list(found.sources.values())
+    def __init__(self, sources: Iterable[Source], model: Model) -> None:
+        self._sources = list(sources)
         self._model = model
         self._kept: dict[int, Float32Array] = {}
 

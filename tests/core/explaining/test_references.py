@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import intgrad
-from intgrad.command_line import references
 from intgrad.command_line.finding import find
-from intgrad.command_line.references import References, UnreadableReferenceError
+from intgrad.explaining import references
+from intgrad.explaining.references import References, UnreadableReferenceError
 
 PIL = pytest.importorskip("PIL.Image")
 
@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def read(folder, model):
-    return References(find([str(folder)]), model)
+    return References(find([str(folder)]).sources.values(), model)
 
 
 def test_they_are_the_models_pictures(folder, model):
@@ -70,13 +70,6 @@ def test_which_they_are(folder, model):
 
 
 def test_one_that_is_not_there(folder, model):
-    pool = References(find([str(folder / "none.png")]), model)
+    pool = References(find([str(folder / "none.png")]).sources.values(), model)
     with pytest.raises(FileNotFoundError, match="none"):
         pool.identify()
-
-
-def test_a_folder_that_cannot_be_listed(folder, model):
-    found = find([str(folder)])
-    found.unreadable[folder / "below"] = "Permission denied"
-    with pytest.raises(OSError, match="--references .*below': Permission denied"):
-        References(found, model)

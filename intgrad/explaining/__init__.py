@@ -1,0 +1,1 @@
+"""Photographs in, attributions out: the work of `intgrad explain`, whoever hands it out."""

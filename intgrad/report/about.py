@@ -1,0 +1,101 @@
+"""What a page says of all its photographs together, and of how they came about."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..pictures.colours import NEGATIVE, POSITIVE, diverging
+from ..pictures.meanings import MEANINGS, Meaning, find_meaning
+from ..pictures.panels import EFFECT_UNSIGNED, EFFECTS, explain_colours
+from ..results.records import Record
+
+K = 2.0
+"""Standard deviations within which of zero nothing is called certain, at first."""
+COLOURS = (POSITIVE, NEGATIVE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the maps of a folder came about.
+
+    Attributes
+    ----------
+    title : str
+    meaning : Meaning
+    facts : list of (str, str)
+        Settings and versions.
+    command : str or None
+        What made it.
+    """
+
+    title: str
+    meaning: Meaning
+    facts: list[tuple[str, str]]
+    command: str | None
+
+    @classmethod
+    def of(
+        cls, record: Record | None, request: Mapping[str, Any], command: Sequence[str] | None
+    ) -> Run:
+        """Make it of any of its records; None if there is none yet."""
+        meaning = MEANINGS["straight"] if record is None else find_meaning(record)
+        facts = {name: value for name, value in request.items() if value is not None}
+        title = meaning.title
+        if record is not None:
+            title = f"{meaning.title}, {record['model']}"
+            facts = {"model file": record["model"]} | facts
+            facts |= {name: record[name] for name in ("precision", "device", "backend")}
+            facts |= {f"{name} version": value for name, value in record["versions"].items()}
+        told = [(name, _say(value)) for name, value in facts.items()]
+        return cls(title, meaning, told, None if command is None else shlex.join(command))
+
+    def named(self, name: str) -> Run:
+        """Return it under a title that begins with a name of its own."""
+        return dataclasses.replace(self, title=f"{name}: {self.title}")
+
+
+def make_about(
+    runs: Sequence[Run], files: Sequence[str], facts: Sequence[str], order: str
+) -> dict[str, Any]:
+    """Return what the page's scripts have to know.
+
+    `files` are the scripts with its cards, `facts` what these can be sorted by, and `order` says
+    how they are sorted already.
+    """
+    meaning, shades = runs[0].meaning, diverging(*COLOURS)
+    polarity, effects = ("both", EFFECTS) if meaning.is_signed else ("positive", EFFECT_UNSIGNED)
+    key = explain_colours("blended", polarity, COLOURS, K, effects)
+    return {
+        "files": files,
+        "runs": len(runs),
+        "titles": [run.title for run in runs],
+        "meanings": [
+            {
+                "title": run.meaning.title,
+                "unit": run.meaning.unit,
+                "regionUnit": run.meaning.region_unit,
+                "gradientUnit": "score units per pixel value, mean over channels",
+            }
+            for run in runs
+        ],
+        "facts": facts,
+        "order": order,
+        "unit": meaning.region_unit.removesuffix(" per region").removesuffix(", sum over region"),
+        "key": [{"colour": each.colour, "text": _forget_k(each.text)} for each in key],
+        "colours": {"raises": shades[-1].tolist(), "lowers": shades[0].tolist()},
+    }
+
+
+def _forget_k(text: str) -> str:
+    """Return a key's text without a number, for which the page has a slider."""
+    return "too uncertain to call: within the error bars of 0" if "too uncertain" in text else text
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_say, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

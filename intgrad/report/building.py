@@ -1,0 +1,73 @@
+"""A report made anew of results that are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..images.reading import decode
+from ..images.transform import Box
+from ..pictures.framing import frame
+from ..pictures.styles import mean_of
+from ..results.folder import PLACES
+from ..results.reading import Reading
+from ..results.records import Record
+from ..results.result import Result
+from .views import Maps, make_overview, make_thumbnail, make_view
+from .writing import Report, write_changed
+
+
+def build(
+    results: Reading, folder: Path, request: dict[str, Any], single_file: bool
+) -> dict[str, str]:
+    """Write the report of results into a folder, and what photographs need for it and lack.
+
+    Returns the photographs that it cannot draw, and why: they are in the list all the same.
+    """
+    lost: dict[str, str] = {}
+    records = _complete(results, folder, lost)
+    report = Report(folder, request, None, records, results.failures())
+    report.finish(single_file)
+    return lost
+
+
+def _complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[Record]:
+    """Yield records whose views are there, or made now."""
+    for number, result in enumerate(results):
+        record = dict(result.record)
+        places = [record.get("view"), record.get("thumbnail")]
+        if not all(place and (folder / place).is_file() for place in places):
+            name = (record["picture"] or f"{number:06}.png").removesuffix(".png")
+            try:
+                record |= draw_view(result, folder, name)
+            except (OSError, ValueError) as error:
+                record |= {"view": None, "thumbnail": None}
+                lost[record["image"]] = str(error)
+        yield record
+
+
+def draw_view(result: Result, folder: Path, name: str) -> dict[str, Any]:
+    """Write what the page draws of a photograph; return what its record says of it.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the photograph or its arrays cannot be read any more.
+    """
+    record, arrays = result.record, result.arrays
+    photograph = decode(os.fspath(record["image"]), 3)
+    seen = record.get("seen")  # of an older version all is drawn
+    framed = frame(photograph, None if seen is None else Box(*seen), record.get("fill", 0))
+    gradient = result.gradient
+    maps = Maps(
+        mean_of(result.attributions),
+        arrays.get("pixel_error_map"),
+        None if gradient is None else mean_of(gradient),
+        arrays.get("regions"),
+    )
+    places = {key: PLACES[key].format(name) for key in ("view", "thumbnail")}
+    write_changed(folder / places["view"], make_view(framed, maps))
+    write_changed(folder / places["thumbnail"], make_thumbnail(framed))
+    return {**places, "overview": make_overview(result.attributions)}

@@ -1,0 +1,135 @@
+"""A page of several runs over the same photographs, where they disagree most first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..results.reading import read_results
+from ..results.result import Result
+from .about import Run, make_about
+from .building import draw_view
+from .cards import make_run, name_of
+from .comparing import Agreement, agree
+from .pages import SCRIPTS, STYLE, read_asset, render
+from .scripts import call
+from .single import write_single
+from .writing import Cards, write_changed
+
+ORDER = "least correlated first"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A photograph in several runs, and how far they agree."""
+
+    results: tuple[Result, ...]
+    agreement: Agreement
+
+    @property
+    def name(self) -> str:
+        """What the first run calls it."""
+        return name_of(self.results[0].record)
+
+    @property
+    def order(self) -> float:
+        """Sorts the least agreement first, and what has none last."""
+        correlation = self.agreement.correlation
+        return 2.0 if math.isnan(correlation) else correlation
+
+
+def compare_runs(
+    folders: Sequence[Path], update: Callable[[float, int], None] | None
+) -> list[Compared]:
+    """Compare what runs made of the photographs that all of them have, least agreement first.
+
+    `update` is called with how many are done, and of how many.
+
+    Raises
+    ------
+    OSError, ValueError
+        If one holds no results, or they have no photograph in common.
+    """
+    found = [{result.record["image"]: result for result in read_results(each)} for each in folders]
+    common = _find_common(found)
+    if not common:  # a folder may come from another machine
+        found = [{name_of(each.record): each for each in results.values()} for results in found]
+        common = _find_common(found)
+    if not common:
+        names = " and ".join(repr(str(folder)) for folder in folders)
+        raise ValueError(f"{names} have no photograph in common, neither by path nor by name")
+    compared = []
+    for done, image in enumerate(common, 1):
+        results = tuple(each[image] for each in found)
+        compared.append(Compared(results, agree(results)))
+        for result in results:
+            result.forget()
+        if update is not None:
+            update(done, len(common))
+    return sorted(compared, key=lambda each: each.order)
+
+
+def write_comparison(
+    compared: Sequence[Compared],
+    folders: Sequence[Path],
+    out: Path,
+    command: Sequence[str],
+    single_file: bool,
+) -> None:
+    """Write the page of a comparison into a folder that is there.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    for asset in (*SCRIPTS, STYLE):
+        write_changed(out / "report" / asset, read_asset(asset))
+    cards = Cards(out, facts=list(compared[0].agreement.to_facts()))
+    for number, each in enumerate(compared):
+        records = [
+            result.record | _bring_view(result, folder, out, f"{run}/{number:06}")
+            for run, (result, folder) in enumerate(zip(each.results, folders, strict=True))
+        ]
+        card = {
+            "name": each.name,
+            "facts": each.agreement.to_facts(),
+            "runs": [make_run(record) for record in records],
+        }
+        cards.add(card, records)
+    cards.flush()
+    first = compared[0].results
+    runs = [
+        Run.of(result.record, result.record["request"], None).named(folder.resolve().name)
+        for result, folder in zip(first, folders, strict=True)
+    ]
+    about = make_about(runs, cards.files, list(cards.facts), ORDER) | {"command": list(command)}
+    write_changed(out / "report/records/index.js", call("begin", about))
+    title = " / ".join(run.title for run in runs)
+    lead = f"The same {len(compared)} photographs in {len(runs)} runs, {ORDER}."
+    page = "".join(render(title, lead, runs))
+    write_changed(out / "index.html", page.encode("utf-8", "replace"))
+    if single_file:
+        write_single(out, title, lead, runs)
+
+
+def _find_common(found: Sequence[dict[str, Result]]) -> list[str]:
+    return [image for image in found[0] if all(image in results for results in found[1:])]
+
+
+def _bring_view(result: Result, folder: Path, out: Path, name: str) -> dict[str, Any]:
+    """Have what the page draws of a photograph beside it; return what its record says of that."""
+    record = result.record
+    files = {"view": f"report/views/{name}.js", "thumbnail": f"report/views/{name}.jpg"}
+    try:
+        for key, place in files.items():
+            write_changed(out / place, (folder / (record.get(key) or "")).read_bytes())
+    except OSError:  # results without a page
+        try:
+            draw_view(result, out, name)
+        except (OSError, ValueError):
+            return {"picture": None, "view": None, "thumbnail": None}
+    return {"picture": None, **files}

@@ -1,0 +1,1 @@
+"""What `intgrad explain` leaves behind: records, arrays, and the folder that holds them."""

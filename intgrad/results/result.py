@@ -1,0 +1,96 @@
+"""What was found of one photograph, read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from .records import SCHEMA, Record
+
+Array = npt.NDArray[Any]
+
+
+class Result:
+    """What was found of a photograph; its arrays are read when they are first asked for.
+
+    Attributes
+    ----------
+    record : dict
+        As `intgrad.record_schema` describes it: label, score, error, regions, settings, versions.
+    """
+
+    def __init__(self, record: Record, read: Callable[[], Mapping[str, Array]]) -> None:
+        self.record = record
+        self._read = read
+        self._arrays: Mapping[str, Array] | None = None
+
+    def __repr__(self) -> str:
+        """Say of which photograph it is."""
+        return f"<intgrad Result: {self.record['image']!r}, {self.record['label']}>"
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """All arrays that were kept, by their names.
+
+        Those of `record["steps_of_arrays"]` were rounded to multiples of what that says.
+
+        Raises
+        ------
+        OSError
+            If their file is lost.
+        ValueError
+            If it is damaged.
+        """
+        if self._arrays is None:
+            self._arrays = self._read()
+        return self._arrays
+
+    def forget(self) -> None:
+        """Let go of the arrays; they are read anew when they are asked for again."""
+        self._arrays = None
+
+    @property
+    def attributions(self) -> Array:
+        """(H, W, C) float32.
+
+        Raises
+        ------
+        ValueError
+            If arrays were not kept.
+        """
+        if "attributions" not in self.arrays:
+            raise ValueError(
+                f"of {self.record['image']!r} no attributions were kept (--arrays none, or regions)"
+            )
+        return self.arrays["attributions"]
+
+    @property
+    def gradient(self) -> Array | None:
+        """The plain gradient at the photograph, (H, W, C) float32, where there is one."""
+        return self.arrays.get("gradient")
+
+    @property
+    def error_map(self) -> Array | None:
+        """Standard deviations of the attributions, (H, W, C) float32, where they are known."""
+        return self.arrays.get("error_map")
+
+    @property
+    def pixel_error_map(self) -> Array | None:
+        """The same of their mean over channels, (H, W) float32."""
+        return self.arrays.get("pixel_error_map")
+
+    @property
+    def regions(self) -> Array | None:
+        """(H, W) int32, the region of each pixel: a place in the lists of `record["regions"]`."""
+        return self.arrays.get("regions")
+
+
+def check_schema(record: Record, place: str) -> None:
+    """Raise a ValueError of a record that a newer intgrad wrote."""
+    if record.get("schema", SCHEMA) > SCHEMA:
+        raise ValueError(
+            f"{place} follows schema {record['schema']}, and this intgrad knows {SCHEMA}: a newer"
+            " one wrote it, which reads it too"
+        )
