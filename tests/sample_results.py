@@ -6,8 +6,11 @@ import os
 import numpy as np
 from PIL import Image
 
+import intgrad
 from intgrad.pictures.framing import frame
+from intgrad.pictures.styles import mean_of
 from intgrad.report.views import Maps, make_overview, make_thumbnail, make_view
+from intgrad.results import parquet
 from intgrad.results.arrays import write_exactly
 from intgrad.results.folder import Results
 from intgrad.results.sources import Source
@@ -115,9 +118,9 @@ def add(results, path, number, name=None, arrays=None, **others):
     arrays = make_arrays(number) if arrays is None else arrays
     framed = frame(Image.fromarray(make_photograph(number)), None)
     maps = Maps(
-        arrays["attributions"].mean(axis=2),
+        mean_of(arrays["attributions"]),
         arrays["pixel_error_map"],
-        arrays["gradient"].mean(axis=2),
+        mean_of(arrays["gradient"]),
         arrays["regions"],
     )
     files = {
@@ -139,3 +142,13 @@ def fill(folder, photographs, names=NAMES, **others):
 
 def records(folder):
     return [json.loads(line) for line in (folder / "explained.jsonl").read_text().splitlines()]
+
+
+def to_parquet(folder, path, rows_in_a_group=4):
+    """Write a folder's results as rows, in groups."""
+    from pyarrow import parquet as pq
+
+    reading = intgrad.read_results(folder)
+    rows = [parquet.make_row(result.record, result.arrays) for result in reading]
+    rows += [parquet.make_row(record, {}) for record in reading.failures()]
+    pq.write_table(parquet.make_table(rows), path, row_group_size=rows_in_a_group)

@@ -91,7 +91,9 @@ def report(record: dict[str, Any], summary: str) -> str:
         *summary.split("\n"),
         f"time: {record['seconds']:.1f} s for {record['evaluations']} gradients on"
         f" {record['device']}",
-        f"picture: {printable(record['picture'])}, arrays: {printable(record['arrays'])}",
+        ", ".join(
+            f"{kind}: {printable(record[kind])}" for kind in ("picture", "arrays") if record[kind]
+        ),
     ]
     return "\n  ".join(lines)
 

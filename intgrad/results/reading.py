@@ -108,7 +108,7 @@ def _read_arrays(folder: Path, record: Record) -> dict[str, Array]:
         return {}
     path = folder / record["arrays"]
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}") from error

@@ -1,0 +1,159 @@
+"""Results read back: from folders and from Parquet, one at a time, and what is wrong with some."""
+
+import json
+
+import numpy as np
+import pytest
+
+PIL = pytest.importorskip("PIL.Image", reason="results are written with pictures")
+import sample_results  # noqa: E402
+from sample_results import NAMES, REQUEST, fill, make_arrays, to_parquet  # noqa: E402
+
+import intgrad  # noqa: E402
+from intgrad.results import parquet  # noqa: E402
+from intgrad.results.folder import Results  # noqa: E402
+from intgrad.results.sources import Source  # noqa: E402
+
+
+@pytest.fixture
+def folder(tmp_path):
+    fill(tmp_path / "out", tmp_path / "photos")
+    with Results(tmp_path / "out", REQUEST, []) as results:
+        results.fail(Source("x", "x", "/photos/caf\udce9.jpg"), "it is damaged")
+    return tmp_path / "out"
+
+
+@pytest.fixture(params=["folder", "file", "files"])
+def source(request, folder, tmp_path):
+    if request.param == "folder":
+        return folder
+    pytest.importorskip("pyarrow")
+    if request.param == "file":
+        to_parquet(folder, tmp_path / "all.parquet")
+        return tmp_path / "all.parquet"
+    (tmp_path / "rows/below").mkdir(parents=True)
+    to_parquet(folder, tmp_path / "rows/below/0.parquet", rows_in_a_group=1)
+    return tmp_path / "rows"
+
+
+def test_what_was_written_is_read(source, folder):
+    results = intgrad.read_results(source)
+    expected = sample_results.records(folder)
+    assert list(results.records()) == expected
+    for _ in range(2):
+        for number, result in enumerate(results):
+            assert result.record == expected[number]
+            arrays = make_arrays(number)
+            assert sorted(result.arrays) == sorted(arrays)
+            for name, array in arrays.items():
+                found = getattr(result, name)
+                assert found.dtype == array.dtype
+                np.testing.assert_array_equal(found, array)
+    assert number == len(NAMES) - 1
+    (failure,) = results.failures()
+    assert (failure["image"], failure["reason"]) == ("/photos/caf\udce9.jpg", "it is damaged")
+
+
+def test_arrays_are_read_when_they_are_asked_for(folder):
+    results = list(intgrad.read_results(folder))
+    (folder / "plain.npz").unlink()
+    assert results[0].record["label"] == "cat"
+    with pytest.raises(FileNotFoundError, match=r"plain\.npz"):
+        results[0].attributions  # noqa: B018
+    first = results[1].arrays
+    assert results[1].arrays is first
+    results[1].forget()
+    assert results[1].arrays is not first
+
+
+def test_a_result_says_whose_it_is(folder):
+    result = next(iter(intgrad.read_results(folder)))
+    assert repr(result).endswith("/photos/plain.png', cat>")
+
+
+def test_arrays_that_were_not_kept(tmp_path):
+    with Results(tmp_path, REQUEST, []) as results:
+        facts = sample_results.make_record(0, overview={"cells": "", "limit": 0})
+        results.add(Source("a", "a", "/a"), facts, {"picture": lambda path: path.write_bytes(b"")})
+    (result,) = intgrad.read_results(tmp_path)
+    assert result.arrays == {}
+    assert result.gradient is None
+    with pytest.raises(ValueError, match="no attributions were kept"):
+        result.attributions  # noqa: B018
+
+
+@pytest.mark.parametrize("content", [b"", b"PK no archive", None])
+def test_damaged_arrays(content, folder):
+    path = folder / "plain.npz"
+    path.write_bytes(path.read_bytes()[:2000] if content is None else content)
+    result = next(iter(intgrad.read_results(folder)))
+    with pytest.raises(ValueError, match=r"plain\.npz' is damaged"):
+        result.arrays  # noqa: B018
+
+
+def test_a_line_that_was_cut_is_passed_over(folder):
+    file = folder / "explained.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])
+    assert len(list(intgrad.read_results(folder))) == len(NAMES) - 1
+
+
+def test_records_of_a_newer_version(folder):
+    record = sample_results.records(folder)[0]
+    (folder / "explained.jsonl").write_text(json.dumps({**record, "schema": 99}) + "\n")
+    with pytest.raises(ValueError, match=r"line 1 of .* follows schema 99, and this intgrad knows"):
+        list(intgrad.read_results(folder))
+
+
+def test_what_is_no_results(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file or folder .*nowhere"):
+        intgrad.read_results(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"holds neither explained\.jsonl nor files of Parquet"):
+        intgrad.read_results(tmp_path)
+    (tmp_path / "explained.jsonl").write_text("my notes\n")
+    with pytest.raises(ValueError, match="is no record"):
+        list(intgrad.read_results(tmp_path))
+
+
+def test_half_a_file_of_parquet(folder, tmp_path):
+    pytest.importorskip("pyarrow")
+    to_parquet(folder, tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"a\.parquet' is no whole file of Parquet .*remove it"):
+        list(intgrad.read_results(tmp_path / "a.parquet"))
+
+
+def test_parquet_of_somebody_else(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="other columns than results of intgrad"):
+        list(intgrad.read_results(tmp_path / "a.parquet"))
+
+
+def test_rows_of_which_only_some_have_arrays(tmp_path):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    record = {"image": "/a", **sample_results.make_record(0), "request": REQUEST}
+    arrays = {"attributions": make_arrays(0)["attributions"]}
+    rows = [parquet.make_row(record, {}), parquet.make_row(record, arrays)]
+    pq.write_table(parquet.make_table(rows), tmp_path / "a.parquet")
+    first, second = intgrad.read_results(tmp_path / "a.parquet")
+    assert first.arrays == {}
+    assert list(second.arrays) == ["attributions"]
+
+
+def test_records_follow_the_schema(folder):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = intgrad.record_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    record = sample_results.records(folder)[0]
+    validator.validate(record)
+    metric = {"convention": "c", "value": None, "error": None, "note": "why"}
+    validator.validate({**record, "metrics": {"deletion": metric}})
+    for wrong in ({"score": "high"}, {"schema": 2}, {"unheard": 1}, {"top": [["a", 1]]}):
+        assert not validator.is_valid({**record, **wrong})
+    assert not validator.is_valid({k: v for k, v in record.items() if k != "image"})
