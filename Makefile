@@ -22,13 +22,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SECONDS ?= 60
 CLANG   ?= clang
 
-.PHONY: help demo test notebooks docs lint format analyse sanitized fuzz slow wheel lock bench clean
+.PHONY: help demo test notebooks browser docs lint format analyse sanitized fuzz slow wheel lock bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    explain a real photograph with a real Xception (out/0412.png)"
 	@echo "make test    build and run every test"
 	@echo "make notebooks  run the notebooks, with few steps"
+	@echo "make browser  look at the report in a browser (needs chromium)"
 	@echo "make docs    build the documentation (build/site/index.html)"
 	@echo "make lint    check the style and types of everything"
 	@echo "make format  mend what lint says of style"
@@ -51,6 +52,9 @@ test: $(VENV)/test.stamp $(KITCHEN)
 
 notebooks: $(VENV)/test.stamp $(KITCHEN)
 	INTGRAD_NOTEBOOK_STEPS=16 $(BIN)/python -m pytest --nbmake notebooks
+
+browser: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/browser
 
 docs: $(VENV)/dev.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -105,7 +109,7 @@ lock: $(VENV)/dev.stamp
 	$(LOCK) --python-version 3.10 -o requirements/package.txt --extra all
 	$(LOCK) --python-version 3.10 -o requirements/test.txt --extra all --group test -c requirements/package.txt
 	$(LOCK) --python-version 3.11 -o requirements/dev.txt --extra all --group test --group lint --group docs \
-		--group fuzz -c requirements/test.txt
+		--group fuzz --group browser -c requirements/test.txt
 	$(LOCK) --python-version 3.10 -o requirements/wheel.txt --group wheel -c requirements/package.txt
 
 clean:

@@ -33,7 +33,7 @@ from .pictures.visualizer import GradVisualizer
 from .results.reading import read_results, record_schema
 
 if TYPE_CHECKING:
-    from . import metrics
+    from . import distributed, metrics
 
 __all__ = [
     "AttributionInfo",
@@ -43,6 +43,7 @@ __all__ = [
     "ModelError",
     "__version__",
     "adapters",
+    "distributed",
     "expected_gradients",
     "explore",
     "integrated_gradients",
@@ -64,6 +65,6 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import what few need when it is asked for."""
-    if name == "metrics":
-        return importlib.import_module(".metrics", __name__)
+    if name in ("distributed", "metrics"):
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

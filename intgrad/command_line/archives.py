@@ -71,8 +71,13 @@ def load(path: Path, options: argparse.Namespace) -> Model:
         raise ValueError(
             f"{str(path)!r} holds no intgrad.json that says how it is used: give {names}, {ADVICE}"
         )
-    given["input_size"] = given.pop("size", None)
-    return load_model(path, device=options.device, **given)
+    return load_model(path, **arguments_of(options))
+
+
+def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `load_model` is to be told."""
+    given = told(options)
+    return {"device": options.device, "input_size": given.pop("size", None), **given}
 
 
 def told(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,19 +10,20 @@ import argparse
 import contextlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .._optional import require
 from ..attribution.segmentation import NAMES as CUTS
-from ..explaining.attributing import Attributing, Failure
+from ..explaining.attributing import Attributing
 from ..explaining.methods import Choice, choose
 from ..explaining.references import References
 from ..models.model import OUTPUTS, Model
 from ..models.targets import resolve_targets
 from ..report.writing import Report
 from ..results.folder import Results
+from ..results.sources import Source
 from . import archives, methods
 from .finding import Found, find
 from .telling import Telling, is_terminal, printable, say
@@ -91,7 +92,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="make OUT/index.html one file that needs no other, to be mailed",
     )
     archives.add_options(parser)
+    _add_cluster_options(parser)
     parser.set_defaults(run=run)
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "on a cluster",
+        "Ray does the work (pip install 'intgrad[ray]'); results are rows, OUT/rows/*.parquet, and"
+        " the page of them. Workers read the photographs by their paths.",
+    )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="the cluster, or auto for the one that is there (default: one on this machine)",
+    )
+    group.add_argument("--workers", type=int, help="how many (default: as there is room for)")
+    group.add_argument(
+        "--cpus-per-worker", type=int, default=1, help="threads of each (default: 1)"
+    )
+    group.add_argument("--gpus-per-worker", type=float, default=0, help="of each (default: 0)")
 
 
 def _parse_folder(text: str) -> Path:
@@ -124,6 +146,48 @@ def run(options: argparse.Namespace) -> int:
         require(module, package, "explain")
     if options.segments in CUTS:
         require("skimage", "scikit-image", f"--segments {options.segments}", extra="segments")
+    work = _prepare(options)
+    if options.ray is None:
+        failures = _explain_here(work, options)
+    else:
+        from .cluster import explain_on_cluster
+
+        failures = explain_on_cluster(work, options)
+    for path, reason in failures:
+        say(f"intgrad: {printable(path)}: {reason}", error=True)
+    if failures:
+        say(f"intgrad: {len(failures)} of {len(work.sources)} failed", error=True)
+    return 1 if failures or work.unreadable else 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do.
+
+    Attributes
+    ----------
+    model : Model
+    choice : Choice
+    target : int or None
+    sources : list of Source
+    references : list of Source
+        What some methods compare with.
+    unreadable : bool
+        Whether there are folders that could not be looked into.
+    request : dict
+        What makes two runs ask for the same.
+    """
+
+    model: Model
+    choice: Choice
+    target: int | None
+    sources: list[Source]
+    references: list[Source]
+    unreadable: bool
+    request: dict[str, Any]
+
+
+def _prepare(options: argparse.Namespace) -> Work:
     choice = choose(options.method, vars(options))
     # It is told of each photograph, by its name.
     warnings.filterwarnings("ignore", ".* equal the .* baseline and get nothing", UserWarning)
@@ -138,25 +202,37 @@ def run(options: argparse.Namespace) -> int:
     if compared.sources:
         pool = {"references": References(compared.sources.values(), model)}
         choice = replace(choice, options=choice.options | pool)
-    sources = list(found.sources.values())
-    with Results(options.out, _request(options, choice, target), sources) as results:
-        todo = [source for source in sources if not results.has(source)]
-        if len(todo) < len(sources):
-            say(f"{len(sources) - len(todo)} of {len(sources)} were explained before")
+    return Work(
+        model,
+        choice,
+        target,
+        list(found.sources.values()),
+        list(compared.sources.values()),
+        bool(found.unreadable),
+        _request(options, choice, target),
+    )
+
+
+def _explain_here(work: Work, options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Explain photographs in this process; return those that failed, and why."""
+    with Results(options.out, work.request, work.sources) as results:
+        todo = [source for source in work.sources if not results.has(source)]
+        if len(todo) < len(work.sources):
+            say(f"{len(work.sources) - len(todo)} of {len(work.sources)} were explained before")
         report = Report(
-            options.out, results.request, options.command, results.records(), results.failures()
+            options.out, work.request, options.command, results.records(), results.failures()
         )
         try:
             with (
                 Telling(len(todo)) as telling,
                 Writing(
-                    results, report, telling, model, options.model.name, options.arrays
+                    results, report, telling, work.model, options.model.name, options.arrays
                 ) as writing,
             ):
                 attributing = Attributing(
-                    model,
-                    choice,
-                    target,
+                    work.model,
+                    work.choice,
+                    work.target,
                     output=options.score,
                     batch_size=options.batch_size,
                     segments=options.segments,
@@ -166,8 +242,7 @@ def run(options: argparse.Namespace) -> int:
                     writing.put(outcome)
         finally:
             report.finish(options.single_file)
-    _tell_failures(writing.failures, len(todo))
-    return 1 if writing.failures or found.unreadable else 0
+    return [(str(failure.source.path), failure.reason) for failure in writing.failures]
 
 
 def _check_channels(model: Model) -> None:
@@ -224,10 +299,3 @@ def _find(arguments: Sequence[str]) -> Found:
     for folder, reason in found.unreadable.items():
         say(f"intgrad: the folder {printable(str(folder))} cannot be read: {reason}", error=True)
     return found
-
-
-def _tell_failures(failures: list[Failure], tried: int) -> None:
-    for failure in failures:
-        say(f"intgrad: {printable(str(failure.source.path))}: {failure.reason}", error=True)
-    if failures:
-        say(f"intgrad: {len(failures)} of {tried} failed", error=True)

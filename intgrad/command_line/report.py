@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     held = lock(folder)
     try:
-        lost = build(results, folder, _find_request(results), options.single_file)
+        lost = build(results, folder, _find_request(results), None, options.single_file)
     finally:
         os.close(held)
     for image, reason in list(lost.items())[:MOST_TOLD]:

@@ -1,4 +1,4 @@
-"""Photographs for the command line, read ahead."""
+"""Photographs, read ahead."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from .._optional import require
 from ..images.arrays import Float32Array
-from ..images.reading import decode, to_pixels
+from ..images.reading import decode, decode_picture, to_pixels
 from ..images.transform import Box
 from ..models.model import Model
 from ..pictures.framing import Fill, Framed, frame
@@ -49,14 +52,21 @@ class Photograph:
 
 def read(source: Source, model: Model) -> Photograph:
     """Read a photograph, raising what `load_image` raises."""
-    if os.path.exists(source.path) and not os.path.isfile(source.path):
-        raise ValueError(f"{str(source.path)!r} is no file")  # a pipe would be waited for
-    picture, transform = decode(source.path, model.channels or 3), model.image_transform
+    picture, transform = _decode(source, model.channels or 3), model.image_transform
     pixels, size = to_pixels(picture, transform), (picture.height, picture.width)
     if transform is None:
         return Photograph(source, pixels, frame(picture, None), size, None, 0)
     seen, fill = transform.field_of_view(*size), transform.fill
     return Photograph(source, pixels, frame(picture, seen, fill), size, seen, fill)
+
+
+def _decode(source: Source, channels: int) -> Any:
+    if isinstance(source.content, np.ndarray):
+        pil = require("PIL.Image", "pillow", "photographs")
+        return decode_picture(pil.fromarray(source.content), channels)
+    if source.content is None and os.path.exists(source.path) and not os.path.isfile(source.path):
+        raise ValueError(f"{str(source.path)!r} is no file")  # a pipe would be waited for
+    return decode(source.path, channels, source.content)
 
 
 def read_ahead(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -106,15 +107,16 @@ def _to_bands(array: npt.NDArray[Any]) -> list[Any]:
     return [pil.fromarray(np.ascontiguousarray(band)) for band in bands]
 
 
-def decode(path: str | os.PathLike[str], channels: int = 3) -> Any:
+def decode(path: str | os.PathLike[str], channels: int = 3, content: bytes | None = None) -> Any:
     """Read a file as a Pillow image for `to_pixels`, upright; raises what `load_image` does.
 
-    Its mode is "RGB" or "L", or "F" for grey of more than 8 bits, whatever `channels` is.
+    `content` is what it holds, if it has been read. The image's mode is "RGB" or "L", or "F" for
+    grey of more than 8 bits, whatever `channels` is.
     """
     _check_channels(channels)
     name = repr(os.fspath(path))
     pil = require("PIL.Image", "pillow", "load_image")
-    with open(path, "rb") as file, warnings.catch_warnings():
+    with _read(path, content) as file, warnings.catch_warnings():
         # What Pillow warns of is mended here, such as damaged tags, or an error at once.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
@@ -139,6 +141,10 @@ def decode(path: str | os.PathLike[str], channels: int = 3) -> Any:
             raise ValueError(f"{name} is damaged, or more than Pillow takes: {reason}") from error
     picture.info[CHANNELS] = channels
     return picture
+
+
+def _read(path: str | os.PathLike[str], content: bytes | None) -> IO[bytes]:
+    return open(path, "rb") if content is None else io.BytesIO(content)
 
 
 def decode_picture(picture: Any, channels: int) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ from .writing import Report, write_changed
 
 
 def build(
-    results: Reading, folder: Path, request: dict[str, Any], single_file: bool
+    results: Reading,
+    folder: Path,
+    request: dict[str, Any],
+    command: Sequence[str] | None,
+    single_file: bool,
 ) -> dict[str, str]:
     """Write the report of results into a folder, and what photographs need for it and lack.
 
@@ -28,24 +33,32 @@ def build(
     """
     lost: dict[str, str] = {}
     records = _complete(results, folder, lost)
-    report = Report(folder, request, None, records, results.failures())
+    report = Report(folder, request, command, records, results.failures())
     report.finish(single_file)
     return lost
 
 
 def _complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[Record]:
     """Yield records whose views are there, or made now."""
-    for number, result in enumerate(results):
-        record = dict(result.record)
-        places = [record.get("view"), record.get("thumbnail")]
-        if not all(place and (folder / place).is_file() for place in places):
-            name = (record["picture"] or f"{number:06}.png").removesuffix(".png")
-            try:
-                record |= draw_view(result, folder, name)
-            except (OSError, ValueError) as error:
-                record |= {"view": None, "thumbnail": None}
-                lost[record["image"]] = str(error)
-        yield record
+    for result in results:
+        record = result.record
+        name = _name(record)
+        places = {key: PLACES[key].format(name) for key in ("view", "thumbnail")}
+        if all((folder / place).is_file() for place in places.values()):
+            yield record | places
+            continue
+        try:
+            yield record | draw_view(result, folder, name)
+        except (OSError, ValueError) as error:
+            lost[record["image"]] = str(error)
+            yield record | dict.fromkeys(places)
+
+
+def _name(record: Record) -> str:
+    """Return what a photograph's files are called; without a picture after where it was."""
+    if record["picture"] is None:
+        return hashlib.sha256(os.fsencode(record["image"])).hexdigest()[:16]
+    return str(record["picture"]).removesuffix(".png")
 
 
 def draw_view(result: Result, folder: Path, name: str) -> dict[str, Any]:

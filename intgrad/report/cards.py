@@ -51,8 +51,10 @@ def make_run(record: Record, prefix: str = "") -> dict[str, Any]:
 
 def name_of(record: Record) -> str:
     """Return what a photograph is called: what its results are, and its suffix."""
-    stem = record["picture"].removesuffix(".png")
-    return f"{stem}{PurePath(record['image']).suffix}"
+    image = PurePath(record["image"])
+    if record["picture"] is None:
+        return image.name
+    return str(record["picture"]).removesuffix(".png") + image.suffix
 
 
 def to_url(path: str | None, prefix: str = "") -> str | None:

@@ -230,11 +230,7 @@ class Results:
         finished: dict[str, int] = {}
         count = 0
         for index, record in enumerate(self._records):
-            if record["request"] != self.request:
-                raise ValueError(
-                    f"{self._records.place(index)} answers another request"
-                    f" ({_difference(record['request'], self.request)}): choose another --out"
-                )
+            check_request(record, self.request, self._records.place(index))
             count += 1
             if self._is_whole(record):
                 finished[record["image"]] = index
@@ -261,6 +257,13 @@ class Results:
         """Say whether the files are there that `intgrad report` cannot make again."""
         names = [record[key] for key in ("picture", "arrays") if record[key] is not None]
         return all(os.path.isfile(self.folder / name) for name in names)
+
+
+def check_request(record: Record, request: dict[str, Any], place: str) -> None:
+    """Raise a ValueError of a record that answers another request."""
+    if record["request"] != request:
+        difference = _difference(record["request"], request)
+        raise ValueError(f"{place} answers another request ({difference}): choose another --out")
 
 
 def _difference(found: Any, asked: dict[str, Any]) -> str:

@@ -82,8 +82,15 @@ def read(path: Path) -> Iterator[Result]:
 
 
 def read_failures(path: Path) -> Iterator[Record]:
-    """Yield the records of what failed."""
-    return (record for group in _groups(path) for record in group.records if "reason" in record)
+    """Yield the records of what failed, and has not been explained since."""
+    failed: dict[str, Record] = {}
+    explained = set()
+    for record in (record for group in _groups(path) for record in group.records):
+        if "reason" in record:
+            failed[record["image"]] = record
+        else:
+            explained.add(record["image"])
+    return (record for image, record in failed.items() if image not in explained)
 
 
 def find_files(path: Path) -> list[Path]:

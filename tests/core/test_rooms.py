@@ -37,9 +37,10 @@ ROOMS = {
     "results": set(),
     "report": {"images", "pictures", "results"},
     "explaining": {"images", "models", "attribution", "pictures", "results", "report"},
+    "distributed": {"models", "results", "explaining"},
     "command_line": {
         *("images", "models", "xception", "attribution", "metrics", "pictures"),
-        *("results", "report", "explaining"),
+        *("results", "report", "explaining", "distributed"),
     },
 }
 # What users import and run; it may import every room, and no room may import it.

@@ -18,6 +18,8 @@ from intgrad import metrics
 from intgrad.metrics import comparison, measuring
 from intgrad.metrics.statistics import correct, standard_error, t_test
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (12, 10, 3)
 COUNT = 5
 IMAGES = pixels((COUNT, *SHAPE))

@@ -14,6 +14,8 @@ import intgrad
 from intgrad import metrics
 from intgrad.metrics.ranking import rank
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (12, 10, 3)
 COUNT = 120
 CURVES = [metrics.deletion, metrics.insertion]

@@ -9,6 +9,8 @@ from analytic import Polynomial, Wave, pixels
 import intgrad
 from intgrad import metrics
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (12, 10, 3)
 LINEAR = Polynomial(1, SHAPE)
 KINDS = ["square", "gaussian"]

@@ -12,6 +12,8 @@ import intgrad
 from intgrad import metrics
 from intgrad.metrics.information import THRESHOLDS, blur, draw_mask
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (24, 20, 3)
 
 

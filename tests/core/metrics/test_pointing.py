@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 import intgrad
 from intgrad import metrics
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (12, 10, 3)
 MODEL = intgrad.load_model(Polynomial(1, SHAPE), output="logit")
 IMAGE = pixels(SHAPE)

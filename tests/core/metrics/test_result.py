@@ -9,6 +9,8 @@ from analytic import Polynomial, pixels
 import intgrad
 from intgrad import metrics
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (12, 10, 3)
 IMAGES = pixels((4, *SHAPE))
 MAPS = np.random.default_rng(1).standard_normal(IMAGES.shape)

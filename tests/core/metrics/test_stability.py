@@ -10,6 +10,8 @@ from analytic import Polynomial, Wave, pixels
 import intgrad
 from intgrad import metrics
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (12, 10, 3)
 IMAGE = pixels(SHAPE)
 

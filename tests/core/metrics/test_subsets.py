@@ -12,6 +12,8 @@ import intgrad
 from intgrad import metrics
 from intgrad.metrics.statistics import correlate, mean_ranks
 
+pytestmark = pytest.mark.unsanitized
+
 SHAPE = (12, 10, 3)
 LINEAR = Polynomial(1, SHAPE)
 BOTH = [metrics.mu_fidelity, metrics.sensitivity_n]

@@ -16,6 +16,8 @@ from intgrad.report.scripts import read_call  # noqa: E402
 from intgrad.results.folder import Results  # noqa: E402
 from intgrad.results.result import Result  # noqa: E402
 
+pytestmark = pytest.mark.unsanitized
+
 
 def result(attributions, **others):
     record = {"image": "/a.png", "picture": "a.png", **make_record(0), **others}

@@ -22,6 +22,8 @@ from intgrad.report.views import (  # noqa: E402
     make_view,
 )
 
+pytestmark = pytest.mark.unsanitized
+
 FRAMED = frame(PIL.fromarray(sample_results.make_photograph(0)), None)
 
 

@@ -17,6 +17,8 @@ from intgrad.report.scripts import read_call  # noqa: E402
 from intgrad.report.writing import CHUNK, Report, write_changed  # noqa: E402
 from intgrad.results.folder import Results  # noqa: E402
 
+pytestmark = pytest.mark.unsanitized
+
 COMMAND = ["intgrad", "explain", "a folder/<b>", "--model", "m.pt"]
 
 

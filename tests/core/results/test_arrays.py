@@ -10,6 +10,8 @@ from hypothesis.extra import numpy as npst
 
 from intgrad.results.arrays import STEPS, round_off, write_compactly, write_exactly
 
+pytestmark = pytest.mark.unsanitized
+
 
 def heavy(seed, shape=(40, 30, 3), size=1e-5):
     """Numbers as those of a map: a few are far larger than most."""

@@ -10,6 +10,8 @@ from intgrad.results import folder as module
 from intgrad.results.folder import PLACES, Results
 from intgrad.results.sources import Source
 
+pytestmark = pytest.mark.unsanitized
+
 REQUEST = {"steps": 2}
 
 

@@ -14,6 +14,8 @@ from intgrad.results import parquet  # noqa: E402
 from intgrad.results.folder import Results  # noqa: E402
 from intgrad.results.sources import Source  # noqa: E402
 
+pytestmark = pytest.mark.unsanitized
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -1,0 +1,140 @@
+"""Photographs in, rows out: all that a worker does, with no cluster in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ..models.loading import load_model
+from ..models.model import Model, Output
+from ..models.targets import resolve_targets
+from ..results import parquet
+from ..results.arrays import round_off
+from ..results.folder import PLACES
+from ..results.records import SCHEMA
+from ..results.sources import Source
+from .attributing import Attributing, Explained, Failure
+from .methods import OPTIONS, Choice, choose
+from .references import References
+from .telling import arrays_of, tell
+
+Kept = Literal["compact", "full", "none"]
+KEPT = ("compact", "full", "none")
+
+
+class Stage:
+    """Explains batches of photographs; what it loads it loads once.
+
+    Parameters
+    ----------
+    model : path or bytes
+        An archive, or what is in one.
+    name : str, optional
+        What records call the model: the file's name if None.
+    method : str
+        As `--method` of `intgrad explain`.
+    target : int or str, optional
+        The class to explain; each one's most probable if None.
+    output, batch_size, segments
+        As in `integrated_gradients`.
+    arrays : {"compact", "full", "none"}
+        As `--arrays` of `intgrad explain`.
+    references : iterable of Source
+        What expected gradients compare with.
+    load : dict
+        Arguments of `load_model`.
+    request : dict, optional
+        What records say was asked for; made of the arguments if None.
+    options : dict
+        Those of the method.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError, ModelError
+        Whatever is wrong with these.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        *,
+        name: str | None = None,
+        method: str,
+        target: int | str | None,
+        output: Output,
+        batch_size: int | None,
+        segments: str | int | None,
+        arrays: Kept,
+        references: Iterable[Source] = (),
+        load: Mapping[str, Any],
+        request: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any],
+    ) -> None:
+        if arrays not in KEPT:
+            raise ValueError(f"arrays must be one of {', '.join(KEPT)}, got {arrays!r}")
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
+        content = model if isinstance(model, bytes) else Path(model).read_bytes()
+        self._name = name or ("model" if isinstance(model, bytes) else Path(model).name)
+        self._arrays = arrays
+        self._model = load_model(content, **load)
+        index = find_target(target, self._model)
+        pool = list(references)
+        choice = choose(method, {**options, **({"references": pool} if pool else {})})
+        self._request = request or {
+            "model": hashlib.sha256(content).hexdigest(),
+            "target": index,
+            "score": output,
+            "method": method,
+            **{key: value for key, value in choice.options.items() if key != "references"},
+            "segments": segments,
+        }
+        if pool:
+            choice = Choice(
+                choice.name,
+                choice.options | {"references": References(pool, self._model)},
+            )
+        self._attributing = Attributing(
+            self._model,
+            choice,
+            index,
+            output=output,
+            batch_size=batch_size,
+            segments=segments,
+            progress=False,
+        )
+
+    def run(self, sources: list[Source]) -> Iterator[dict[str, Any]]:
+        """Yield a row for each photograph, as `results.parquet` has them."""
+        for outcome in self._attributing.run(sources):
+            if isinstance(outcome, Failure):
+                record = {"image": outcome.source.real, "reason": outcome.reason}
+                yield parquet.make_row({**record, "request": self._request}, {})
+            else:
+                yield self._make_row(outcome)
+
+    def _make_row(self, explained: Explained) -> dict[str, Any]:
+        arrays = {} if self._arrays == "none" else arrays_of(explained)
+        steps: dict[str, float] = {}
+        if self._arrays == "compact":
+            arrays, steps = round_off(arrays)
+        record = {
+            "schema": SCHEMA,
+            "image": explained.task.photograph.source.real,
+            **dict.fromkeys(PLACES),
+            **tell(explained, self._model, self._name),
+            "steps_of_arrays": steps,
+            "request": self._request,
+        }
+        return parquet.make_row(record, arrays)
+
+
+def find_target(target: int | str | None, model: Model) -> int | None:
+    """Return the index of a class by its index or its label."""
+    if target is None:
+        return None
+    indices, _ = resolve_targets(target, 1, model.labels, model.num_classes)
+    return int(indices[0, 0])
