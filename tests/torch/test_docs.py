@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import warnings
 from pathlib import Path
 
 import demo_files
@@ -75,8 +76,11 @@ def test_pages(page, tmp_path, monkeypatch):
     if any("explained.jsonl" in block for block in blocks(page, "python")):
         assert cli.main(command.split()) == 0
     names = {}
-    for number, block in enumerate(blocks(page, "python")):
-        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+    with warnings.catch_warnings():
+        if page.stem == "cluster":  # Ray warns of itself
+            warnings.simplefilter("ignore")
+        for number, block in enumerate(blocks(page, "python")):
+            exec(compile(block, f"{page.name}, block {number}", "exec"), names)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
