@@ -138,6 +138,4 @@ def _source(path: str, content: Any) -> Source:
     real = os.path.realpath(path) if content is None else path
     if content is not None and not isinstance(content, bytes):
         content = np.asarray(content)
-        if content.dtype != np.uint8:  # floats of no known range would be guessed at
-            content = content.astype(np.uint8)
     return Source(Path(path), Path(path).stem, real, content)

@@ -62,6 +62,8 @@ def read(source: Source, model: Model) -> Photograph:
 
 def _decode(source: Source, channels: int) -> Any:
     if isinstance(source.content, np.ndarray):
+        if source.content.dtype != np.uint8:
+            raise ValueError(f"pixels must be uint8, 0 to 255, got {source.content.dtype}")
         pil = require("PIL.Image", "pillow", "photographs")
         return decode_picture(pil.fromarray(source.content), channels)
     if source.content is None and os.path.exists(source.path) and not os.path.isfile(source.path):

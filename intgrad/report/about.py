@@ -16,6 +16,8 @@ from ..results.records import Record
 K = 2.0
 """Standard deviations within which of zero nothing is called certain, at first."""
 COLOURS = (POSITIVE, NEGATIVE)
+MOST_TOLD = 12
+"""Of a list, such as a thousand labels."""
 
 
 @dataclass(frozen=True)
@@ -97,5 +99,6 @@ def _forget_k(text: str) -> str:
 
 def _say(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_say, value))
+        more = f" and {len(value) - MOST_TOLD} more" if len(value) > MOST_TOLD else ""
+        return ", ".join(map(_say, value[:MOST_TOLD])) + more
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,7 @@ from ..results.folder import PLACES
 from ..results.reading import Reading
 from ..results.records import Record
 from ..results.result import Result
-from .views import Maps, make_overview, make_thumbnail, make_view
+from .views import Maps, is_current, make_overview, make_thumbnail, make_view
 from .writing import Report, write_changed
 
 
@@ -44,7 +44,7 @@ def _complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[
         record = result.record
         name = _name(record)
         places = {key: PLACES[key].format(name) for key in ("view", "thumbnail")}
-        if all((folder / place).is_file() for place in places.values()):
+        if is_current(folder / places["view"]) and (folder / places["thumbnail"]).is_file():
             yield record | places
             continue
         try:

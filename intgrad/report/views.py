@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from .._optional import require
 from ..pictures.framing import Framed, Picture
-from .scripts import call
+from .scripts import PREFIX, call
 
 FORMAT = 1
 """Of a view; the page draws no other."""
@@ -81,6 +82,16 @@ def make_view(framed: Framed, maps: Maps) -> bytes:
         "part": {name: getattr(framed, name) for name in ("top", "left", "height", "width")},
     }
     return call("addView", view)
+
+
+def is_current(path: Path) -> bool:
+    """Say whether a file is a view as this version makes them."""
+    start = f'{PREFIX}addView({{"format":{FORMAT},'.encode("ascii")
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except FileNotFoundError:
+        return False
 
 
 def make_thumbnail(framed: Framed) -> bytes:

@@ -195,6 +195,10 @@ def test_a_report_of_a_folder_of_an_older_version(tmp_path, capsys):
     second = {path.name: path.read_bytes() for path in (tmp_path / "out/report/views").iterdir()}
     assert second == {name: text for name, text in first.items() if not name.startswith("b")}
     assert about["command"] is None
+    view = tmp_path / "out/report/views/c.js"
+    view.write_text('intgrad.addView({"format":0,"maps":""});\n')
+    assert cli.main(["report", str(tmp_path / "out")]) == 1
+    assert view.read_bytes() == first["c.js"]
 
 
 def test_a_report_of_parquet(tmp_path):

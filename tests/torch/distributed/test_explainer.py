@@ -84,6 +84,8 @@ def test_photographs_that_were_read_already(place):
         found = explainer(arrays="full")({"path": names, **column})
         for name in ("image", "score", "attributions", "regions"):
             assert found[name].to_pylist() == expected[name].to_pylist()
+    floats = explainer()({"path": names[:1], "image": [pictures[0] / np.float32(255)]})
+    assert floats["reason"].to_pylist() == ["pixels must be uint8, 0 to 255, got float32"]
     nameless = explainer()({"image": pictures})
     assert nameless["image"].to_pylist()[1] == "photograph 1"
 
