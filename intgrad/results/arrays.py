@@ -45,15 +45,17 @@ def _write(archive: zipfile.ZipFile, arrays: Arrays) -> None:
 def round_off(arrays: Arrays) -> tuple[dict[str, npt.NDArray[Any]], dict[str, float]]:
     """Round those of `STEPS`; return all, and the step of each that was, twice its largest error.
 
-    Arrays that are zero or hold NaN or infinity stay as they are.
+    Arrays that are zero, or hold NaN or infinity or what would become that, stay as they are.
     """
     rounded, steps = dict(arrays), {}
-    for name, least in STEPS.items():
-        if name in arrays:
-            exponent = _exponent(arrays[name], least)
-            if exponent is not None:
-                rounded[name] = np.ldexp(np.rint(np.ldexp(arrays[name], -exponent)), exponent)
-                steps[name] = math.ldexp(1.0, exponent)
+    for name in STEPS.keys() & arrays.keys():
+        exponent = _exponent(arrays[name], STEPS[name])
+        if exponent is None:
+            continue
+        with np.errstate(over="ignore"):
+            values = np.ldexp(np.rint(np.ldexp(arrays[name], -exponent)), exponent)
+        if np.isfinite(values).all():
+            rounded[name], steps[name] = values, math.ldexp(1.0, exponent)
     return rounded, steps
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from sample_results import LABELS, NAMES, REQUEST, SHAPE, fill, make_arrays, make_record
 from watching import wait
 
+from intgrad.command_line import main as cli
 from intgrad.images.transform import Box
 from intgrad.pictures import styles
 from intgrad.pictures.colours import NEGATIVE, POSITIVE, diverging
@@ -413,3 +414,68 @@ def test_ten_thousand(tmp_path, open_page):
     assert time.perf_counter() - start < 1
     found = page.evaluate("list.shown.map((card) => card.facts.score)")
     assert found == sorted(found)
+
+
+# ---- Two runs ------------------------------------------------------------------------------------
+
+
+def test_two_runs_side_by_side(tmp_path, open_page):
+    """Where they disagree most comes first, and the sliders move both."""
+    for name, turned in (("one", ()), ("two", (2, 5))):
+        with Results(tmp_path / name, {**REQUEST, "run": name}, []) as results:
+            for number in range(7):
+                path = sample_results.save_photograph(tmp_path / "photos", str(number), number)
+                arrays = make_arrays(number)
+                if number in turned:
+                    arrays["attributions"] = -arrays["attributions"]
+                sample_results.add(results, path, number, arrays=arrays)
+    out = tmp_path / "compared"
+    assert cli.main(["compare", *(str(tmp_path / k) for k in ("one", "two")), f"--out={out}"]) == 0
+    page = open_page(out / "index.html")
+    assert sorted(seen(page)[:2]) == ["2.png", "5.png"]
+    assert page.locator("#grid li").first.locator("canvas").count() == 2
+    page.select_option("#sort", "=score difference")
+    assert len(shown(page)) == 7
+    page.select_option("#sort", "")
+    page.locator("#grid a").first.click()
+    wait_for_maps(page)
+    assert page.locator("#runs > section").count() == 2
+    titles = page.locator("#runs > section > h3:first-child").all_inner_texts()
+    assert titles == ["one: Integrated gradients, model.pt", "two: Integrated gradients, model.pt"]
+    boxes = [page.locator("#runs > section").nth(k).bounding_box() for k in range(2)]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+
+    def colours():
+        return [
+            page.evaluate(
+                """(run) => {
+                  const canvas = document.querySelectorAll("#runs > section")[run]
+                    .querySelectorAll("figure canvas[role=img]")[2];
+                  const { data } = canvas.getContext("2d")
+                    .getImageData(0, 0, canvas.width, canvas.height);
+                  let green = 0, red = 0;
+                  for (let k = 0; k < data.length; k += 4) {
+                    green += data[k + 1] > data[k] + 20;
+                    red += data[k] > data[k + 1] + 20;
+                  }
+                  return [green, red];
+                }""",
+                run,
+            )
+            for run in range(2)
+        ]
+
+    assert page.evaluate(
+        """() => {
+          const [first, second] = view.columns.map(({ maps }) => maps.attributions);
+          return first.every((value, k) => value === -second[k]);
+        }"""
+    )
+    assert all(min(counts) > 0 for counts in colours())
+    move(page, sign="positive")
+    first, second = colours()
+    assert first[1] == second[1] == 0
+    assert first[0] > 0
+    page.set_viewport_size({"width": 400, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400

@@ -1,6 +1,7 @@
 """The page that `intgrad explain` writes, and what becomes of it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import intgrad
 from intgrad.command_line import main as cli
 from intgrad.report import writing
 from intgrad.report.scripts import read_call
+from intgrad.results.folder import lock
 
 PIL = pytest.importorskip("PIL.Image")
 pytestmark = pytest.mark.filterwarnings("ignore:the probability")  # of a model too sure
@@ -197,7 +199,7 @@ def test_a_disk_that_is_full_leaves_results_whole(place):
         capture_output=True,
         text=True,
         check=False,
-        env={**__import__("os").environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert done.returncode == 1
     assert "0000.js': No space left on device" in done.stderr
@@ -217,3 +219,16 @@ def test_compare_two_baselines(place, capsys):
     found = [json.dumps(card["facts"]["correlation"]) for card in cards]
     assert sorted(found, key=float) == found
     assert cli.main(["report", "black", "--single-file"]) == 0
+
+
+def test_two_processes_at_once(place, capsys):
+    assert explain() == 0
+    held = lock(place / "out")
+    try:
+        for words in (["report", "out"], ["metrics", "out", "--model=model.pt"]):
+            assert cli.main(words) == 1
+            assert "another process is writing to 'out'" in capsys.readouterr().err
+        (place / "compared").mkdir()
+        assert cli.main(["compare", "out", "out"]) == 0  # which only reads
+    finally:
+        os.close(held)
