@@ -113,7 +113,7 @@ def save_photograph(folder, name, number):
     return path
 
 
-def add(results, path, number, name=None, arrays=None, **others):
+def add(results, photograph, number, name=None, arrays=None, **others):
     """Add a photograph to results; return its record."""
     arrays = make_arrays(number) if arrays is None else arrays
     framed = frame(Image.fromarray(make_photograph(number)), None)
@@ -130,7 +130,8 @@ def add(results, path, number, name=None, arrays=None, **others):
         "thumbnail": lambda to: to.write_bytes(make_thumbnail(framed)),
     }
     facts = make_record(number, overview=make_overview(arrays["attributions"]), **others)
-    return results.add(Source(path, name or path.stem, os.path.realpath(path)), facts, files)
+    real = os.path.realpath(photograph)
+    return results.add(Source(photograph, name or photograph.stem, real), facts, files)
 
 
 def fill(folder, photographs, names=NAMES, **others):

@@ -8,14 +8,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._errors import describe
 from .._optional import require
 from ..distributed import Explainer, check_workers, count_workers
-from ..report.building import build
+from ..report.building import complete
+from ..report.writing import Report, check_page
 from ..results import parquet
 from ..results.folder import check_request, lock
 from ..results.reading import read_results
 from ..results.records import RECORDS
 from . import archives
+from .report import tell_lost
 from .telling import is_terminal, say
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ def explain_on_cluster(work: Work, options: argparse.Namespace) -> list[tuple[st
     if (out / RECORDS).exists():
         raise ValueError(f"{str(out)!r} holds results of a run without --ray: choose another --out")
     rows.mkdir(parents=True, exist_ok=True)
+    check_page(out)
     held = lock(out)
     try:
         finished = _find_finished(rows, work.request)
@@ -48,15 +52,32 @@ def explain_on_cluster(work: Work, options: argparse.Namespace) -> list[tuple[st
             say(f"{len(work.sources) - len(todo)} of {len(work.sources)} were explained before")
         if todo:
             _connect(ray, options)
-            _run(todo, rows, work, options)
+            try:
+                _run(todo, rows, work, options)
+            except ray.exceptions.RayError as error:
+                raise ValueError(f"a worker failed: {describe(_find_cause(error))}") from error
+        lost: dict[str, str] = {}
+        asked = {source.real for source in work.sources}
         results = read_results(out)
-        lost = build(results, out, work.request, options.command, options.single_file)
+        failures = [
+            record
+            for record in results.failures()
+            if record["image"] in asked and record["request"] == work.request
+        ]
+        records = complete(results, out, lost)
+        report = Report(out, work.request, options.command, records, failures)
+        report.finish(options.single_file)
     finally:
         os.close(held)
+    tell_lost(lost)
     say(f"report: {out / 'index.html'}")
-    for image, reason in lost.items():
-        say(f"intgrad: {image} is not drawn: {reason}", error=True)
-    return [(record["image"], record["reason"]) for record in results.failures()]
+    return [(record["image"], record["reason"]) for record in failures]
+
+
+def _find_cause(error: BaseException) -> BaseException:
+    """Return what a worker raised, of what Ray made of it."""
+    cause = getattr(error, "cause", None) or error.__cause__
+    return _find_cause(cause) if isinstance(cause, BaseException) else error
 
 
 def _connect(ray: Any, options: argparse.Namespace) -> None:
@@ -75,7 +96,7 @@ def _run(todo: list[str], rows: Path, work: Work, options: argparse.Namespace) -
     """Have photographs explained, whose rows are written as they come."""
     data = require("ray.data", "ray[data]", "--ray", extra="ray")
     cpus, gpus = options.cpus_per_worker, options.gpus_per_worker
-    workers = options.workers or count_workers(cpus, gpus)
+    workers = count_workers(cpus, gpus) if options.workers is None else options.workers
     check_workers(workers, cpus, gpus)
     data.DataContext.get_current().enable_progress_bars = is_terminal()
     paths = [{"path": os.fsencode(path)} for path in todo]
@@ -114,14 +135,14 @@ def _find_finished(rows: Path, request: dict[str, Any]) -> set[str]:
         If rows answer another request.
     """
     finished: set[str] = set()
-    for file in parquet.find_files(rows):
+    for file in sorted(rows.glob("*.parquet")):
         try:
-            parquet.open_file(file)
-        except ValueError:
+            records = [result.record for result in parquet.read(file)]
+        except parquet.NotWholeError:
             say(f"intgrad: {file} was not written to its end: its photographs are explained again")
             file.unlink()
             continue
-        for result in parquet.read(file):
-            check_request(result.record, request, f"a row of {str(file)!r}")
-            finished.add(result.record["image"])
+        for record in records:
+            check_request(record, request, f"a row of {str(file)!r}")
+            finished.add(record["image"])
     return finished

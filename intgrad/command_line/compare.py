@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .._optional import ProgressBar, require
 from ..report.pairing import Compared, compare_runs, write_comparison
+from ..report.writing import check_page
 from ..results.folder import lock
 from ..results.records import RECORDS
 from .telling import is_terminal, printable, say
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace) -> None:
         require(module, package, "compare")
     if (options.out / RECORDS).exists():
         raise ValueError(f"{str(options.out)!r} holds results of explain: choose another --out")
+    check_page(options.out)
     with ProgressBar(is_terminal(), "photograph") as bar:
         compared = compare_runs(options.runs, bar.update)
     options.out.mkdir(parents=True, exist_ok=True)

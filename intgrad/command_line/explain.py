@@ -146,6 +146,8 @@ def run(options: argparse.Namespace) -> int:
         require(module, package, "explain")
     if options.segments in CUTS:
         require("skimage", "scikit-image", f"--segments {options.segments}", extra="segments")
+    if options.ray is None and (options.workers is not None or options.gpus_per_worker):
+        raise ValueError("--workers and --gpus-per-worker are for --ray")
     work = _prepare(options)
     if options.ray is None:
         failures = _explain_here(work, options)
@@ -215,6 +217,8 @@ def _prepare(options: argparse.Namespace) -> Work:
 
 def _explain_here(work: Work, options: argparse.Namespace) -> list[tuple[str, str]]:
     """Explain photographs in this process; return those that failed, and why."""
+    if any(options.out.glob("rows/*.parquet")):
+        raise ValueError(f"{str(options.out)!r} holds results of --ray: choose another --out")
     with Results(options.out, work.request, work.sources) as results:
         todo = [source for source in work.sources if not results.has(source)]
         if len(todo) < len(work.sources):

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._optional import require
 from ..images.reading import ADVICE, SUFFIXES
-from ..results.records import drawn_in
+from ..results.records import drawn_in, is_report
 from ..results.sources import Source
 
 PLUGINS = {"HEIF": "pillow_heif", "AVIF": "pillow_avif"}
@@ -41,12 +41,12 @@ class Found:
     sources: dict[str, Source] = field(default_factory=dict)
     skipped: dict[str, list[Path]] = field(default_factory=dict)
     unreadable: dict[Path, str] = field(default_factory=dict)
-    _drawn: dict[Path, set[str]] = field(default_factory=dict)
+    _drawn: dict[Path, set[str] | None] = field(default_factory=dict)
 
     def add(self, path: Path, name: str) -> bool:
         """Add a file, unless it is there; return False for a picture of an earlier run's."""
         real = os.path.realpath(path)
-        if any(real in self._drawn_in(folder) for folder in Path(real).parents):
+        if self._is_drawn(real):
             return False
         self.sources.setdefault(real, Source(path, name, real))
         return True
@@ -60,10 +60,14 @@ class Found:
         """Note that a file is passed over."""
         self.skipped.setdefault(reason, []).append(path)
 
-    def _drawn_in(self, folder: Path) -> set[str]:
-        if folder not in self._drawn:
-            self._drawn[folder] = drawn_in(folder)
-        return self._drawn[folder]
+    def _is_drawn(self, real: str) -> bool:
+        for folder in Path(real).parents:
+            if folder not in self._drawn:
+                self._drawn[folder] = None if is_report(folder) else drawn_in(folder)
+            drawn = self._drawn[folder]
+            if drawn is None or real in drawn:
+                return True
+        return False
 
 
 def find(arguments: Sequence[str]) -> Found:

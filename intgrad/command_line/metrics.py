@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import describe
+from .._optional import require
 from ..attribution.baselines import CONSTANTS
 from ..metrics.comparison import METRICS, find_metric
 from ..metrics.measuring import Measured, Metric, measure_all
@@ -93,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
     OSError, TypeError, ValueError, ImportError
         What concerns all photographs. What concerns one is told, and the others are measured.
     """
+    require("jinja2", "jinja2", "the page of the folder", extra="metrics")
     names = list(dict.fromkeys(options.metrics))
     held = lock(options.folder)
     try:
@@ -197,6 +199,8 @@ def _measure(
     asked: dict[str, Metric | str],
 ) -> dict[str, dict[str, Any]]:
     """Return what a photograph has by each metric, by its name."""
+    if record["arrays"] is None:
+        raise ValueError("no arrays were kept (--arrays none), which metrics measure")
     with np.load(options.folder / record["arrays"]) as arrays:
         maps = {"attributions": arrays["attributions"]}
     pixels = model.load_image(record["image"])

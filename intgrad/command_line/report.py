@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .._optional import require
-from ..report.building import build
+from ..report.building import complete
+from ..report.writing import Report, check_page
 from ..results.folder import lock
 from ..results.reading import Reading, read_results
-from ..results.records import RECORDS
+from ..results.records import RECORDS, explained
 from .telling import printable, say
 
 REPORT_EXAMPLES = """examples:
@@ -36,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder of the page (default: that of the results; of Parquet: report)",
+        help="folder of the page (default: that of the results; of a file of Parquet: report)",
     )
     parser.add_argument(
         "--single-file", action="store_true", help="make index.html one file, to be mailed"
@@ -58,19 +59,32 @@ def run(options: argparse.Namespace) -> int:
     is_folder = (options.results / RECORDS).exists()
     if is_folder and options.out is not None:
         raise ValueError("--out is for Parquet: the page of a folder is in the folder")
-    folder = options.results if is_folder else options.out or Path("report")
+    place = options.results if options.results.is_dir() else Path("report")
+    folder = options.out or place
     folder.mkdir(parents=True, exist_ok=True)
+    check_page(folder)
+    lost: dict[str, str] = {}
     held = lock(folder)
     try:
-        lost = build(results, folder, _find_request(results), None, options.single_file)
+        records = complete(results, folder, lost)
+        if is_folder:  # whoever goes on with the folder is to know of the views
+            explained(folder).replace(records)
+            records = iter(explained(folder))
+        report = Report(folder, _find_request(results), None, records, results.failures())
+        report.finish(options.single_file)
     finally:
         os.close(held)
+    tell_lost(lost)
+    say(f"report: {folder / 'index.html'}")
+    return 1 if lost else 0
+
+
+def tell_lost(lost: dict[str, str]) -> None:
+    """Say which photographs a page cannot draw, and why: of the first few."""
     for image, reason in list(lost.items())[:MOST_TOLD]:
         say(f"intgrad: {printable(image)} is not drawn: {reason}", error=True)
     if len(lost) > MOST_TOLD:
         say(f"intgrad: and {len(lost) - MOST_TOLD} more are not drawn", error=True)
-    say(f"report: {folder / 'index.html'}")
-    return 1 if lost else 0
 
 
 def _find_request(results: Reading) -> dict[str, Any]:

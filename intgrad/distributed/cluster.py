@@ -46,6 +46,8 @@ def check_workers(workers: int, cpus: float = 1, gpus: float = 0) -> None:
 
 def count_workers(cpus: float = 1, gpus: float = 0) -> int:
     """Return how many workers of so many CPUs and GPUs the cluster has room for, at least one."""
+    if cpus <= 0 or gpus < 0:
+        raise ValueError(f"a worker needs CPUs, got {cpus} of them and {gpus} GPUs")
     resources = _resources()
     most = (resources.get("CPU", 0.0) - FOR_READING) / cpus
     if gpus:

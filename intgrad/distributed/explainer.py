@@ -44,6 +44,10 @@ class Explainer:
         Photographs that "expected" compares with.
     load : mapping
         Arguments of `load_model`, such as `device`, or what an archive does not say itself.
+    name : str, optional
+        What records call the model: the file's name if None.
+    request : mapping, optional
+        What records say was asked for: these arguments if None.
     **options
         Of the method: `steps`, `tolerance`, `baseline`, `rule`, `seed`, `sigma`, `draws`, `noise`,
         `kind`.

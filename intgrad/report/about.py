@@ -32,12 +32,15 @@ class Run:
         Settings and versions.
     command : str or None
         What made it.
+    output : str
+        Which score was explained.
     """
 
     title: str
     meaning: Meaning
     facts: list[tuple[str, str]]
     command: str | None
+    output: str
 
     @classmethod
     def of(
@@ -53,7 +56,8 @@ class Run:
             facts |= {name: record[name] for name in ("precision", "device", "backend")}
             facts |= {f"{name} version": value for name, value in record["versions"].items()}
         told = [(name, _say(value)) for name, value in facts.items()]
-        return cls(title, meaning, told, None if command is None else shlex.join(command))
+        words = None if command is None else shlex.join(command)
+        return cls(title, meaning, told, words, "score" if record is None else record["output"])
 
     def named(self, name: str) -> Run:
         """Return it under a title that begins with a name of its own."""
@@ -81,15 +85,20 @@ def make_about(
                 "unit": run.meaning.unit,
                 "regionUnit": run.meaning.region_unit,
                 "gradientUnit": "score units per pixel value, mean over channels",
+                "signed": run.meaning.is_signed,
+                "scale": f"{_without_area(run.meaning.region_unit)}, {run.output}",
             }
             for run in runs
         ],
         "facts": facts,
         "order": order,
-        "unit": meaning.region_unit.removesuffix(" per region").removesuffix(", sum over region"),
         "key": [{"colour": each.colour, "text": _forget_k(each.text)} for each in key],
         "colours": {"raises": shades[-1].tolist(), "lowers": shades[0].tolist()},
     }
+
+
+def _without_area(unit: str) -> str:
+    return unit.removesuffix(" per region").removesuffix(", sum over region")
 
 
 def _forget_k(text: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .._errors import describe
 from ..images.reading import decode
 from ..images.transform import Box
 from ..pictures.framing import frame
@@ -16,30 +17,16 @@ from ..results.folder import PLACES
 from ..results.reading import Reading
 from ..results.records import Record
 from ..results.result import Result
+from .scripts import to_json
 from .views import Maps, is_current, make_overview, make_thumbnail, make_view
-from .writing import Report, write_changed
+from .writing import write_changed
 
 
-def build(
-    results: Reading,
-    folder: Path,
-    request: dict[str, Any],
-    command: Sequence[str] | None,
-    single_file: bool,
-) -> dict[str, str]:
-    """Write the report of results into a folder, and what photographs need for it and lack.
+def complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[Record]:
+    """Yield records of results whose views are in a folder, or are made now.
 
-    Returns the photographs that it cannot draw, and why: they are in the list all the same.
+    What cannot be drawn is noted in `lost`, by its path, and has a record all the same.
     """
-    lost: dict[str, str] = {}
-    records = _complete(results, folder, lost)
-    report = Report(folder, request, command, records, results.failures())
-    report.finish(single_file)
-    return lost
-
-
-def _complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[Record]:
-    """Yield records whose views are there, or made now."""
     for result in results:
         record = result.record
         name = _name(record)
@@ -50,14 +37,15 @@ def _complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[
         try:
             yield record | draw_view(result, folder, name)
         except (OSError, ValueError) as error:
-            lost[record["image"]] = str(error)
+            lost[record["image"]] = describe(error)
             yield record | dict.fromkeys(places)
+        result.forget()
 
 
 def _name(record: Record) -> str:
-    """Return what a photograph's files are called; without a picture after where it was."""
+    """Return what a photograph's files are called; without a picture no two runs share a name."""
     if record["picture"] is None:
-        return hashlib.sha256(os.fsencode(record["image"])).hexdigest()[:16]
+        return hashlib.sha256(to_json(record).encode("ascii")).hexdigest()[:16]
     return str(record["picture"]).removesuffix(".png")
 
 
@@ -73,6 +61,10 @@ def draw_view(result: Result, folder: Path, name: str) -> dict[str, Any]:
     photograph = decode(os.fspath(record["image"]), 3)
     seen = record.get("seen")  # of an older version all is drawn
     framed = frame(photograph, None if seen is None else Box(*seen), record.get("fill", 0))
+    places: dict[str, Any] = {"view": None, "thumbnail": PLACES["thumbnail"].format(name)}
+    write_changed(folder / places["thumbnail"], make_thumbnail(framed))
+    if "attributions" not in arrays:
+        return places
     gradient = result.gradient
     maps = Maps(
         mean_of(result.attributions),
@@ -80,7 +72,6 @@ def draw_view(result: Result, folder: Path, name: str) -> dict[str, Any]:
         None if gradient is None else mean_of(gradient),
         arrays.get("regions"),
     )
-    places = {key: PLACES[key].format(name) for key in ("view", "thumbnail")}
+    places["view"] = PLACES["view"].format(name)
     write_changed(folder / places["view"], make_view(framed, maps))
-    write_changed(folder / places["thumbnail"], make_thumbnail(framed))
     return {**places, "overview": make_overview(result.attributions)}

@@ -34,8 +34,8 @@ def make_failed_card(record: Record) -> dict[str, Any]:
     return {"name": name, "reason": record["reason"], "facts": {}, "runs": [run]}
 
 
-def make_run(record: Record, prefix: str = "") -> dict[str, Any]:
-    """Return what a card holds of one run; `prefix` leads from the page to its folder."""
+def make_run(record: Record) -> dict[str, Any]:
+    """Return what a card holds of one run."""
     probabilities = {index: value for _, index, value in record["top"]}
     label = record["label"]
     return {
@@ -45,7 +45,7 @@ def make_run(record: Record, prefix: str = "") -> dict[str, Any]:
         "error": record["error"],
         "note": record["note"],
         "overview": record.get("overview"),
-        **{key: to_url(record.get(key), prefix) for key in ("picture", "view", "thumbnail")},
+        **{key: to_url(record.get(key)) for key in ("picture", "view", "thumbnail")},
     }
 
 
@@ -57,6 +57,6 @@ def name_of(record: Record) -> str:
     return str(record["picture"]).removesuffix(".png") + image.suffix
 
 
-def to_url(path: str | None, prefix: str = "") -> str | None:
+def to_url(path: str | None) -> str | None:
     """Return the address of a file of the folder, whatever bytes its name has."""
-    return None if path is None else prefix + quote(os.fsencode(path))
+    return None if path is None else quote(os.fsencode(path))

@@ -68,8 +68,12 @@ def agree(results: Sequence[Result]) -> Agreement:
 
 def _agree(first: Result, second: Result) -> Agreement:
     records = first.record, second.record
+    try:
+        correlation = _correlate(*_align(first, second))
+    except (OSError, ValueError):  # arrays of one are lost, or were not kept
+        correlation = math.nan
     return Agreement(
-        _correlate(*_align(first, second)),
+        correlation,
         count_changed(*records),
         records[1]["score"] - records[0]["score"],
     )
@@ -92,7 +96,7 @@ def _align(first: Result, second: Result) -> tuple[Map, Map]:
 
 def _seen(record: Record) -> Box:
     """Return what a model saw of a photograph, in its pixels."""
-    return Box(*(record["seen"] or (0, 0, *record["size"])))
+    return Box(*(record.get("seen") or (0, 0, *record.get("size", (1, 1)))))
 
 
 def _resample(values: Map, box: Box, common: Box) -> Map:

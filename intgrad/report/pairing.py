@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+from ..results.folder import PLACES
 from ..results.reading import read_results
 from ..results.result import Result
 from .about import Run, make_about
@@ -56,7 +57,7 @@ def compare_runs(
     found = [{result.record["image"]: result for result in read_results(each)} for each in folders]
     common = _find_common(found)
     if not common:  # a folder may come from another machine
-        found = [{name_of(each.record): each for each in results.values()} for results in found]
+        found = [_by_name(results.values()) for results in found]
         common = _find_common(found)
     if not common:
         names = " and ".join(repr(str(folder)) for folder in folders)
@@ -116,6 +117,14 @@ def write_comparison(
         write_single(out, title, lead, runs)
 
 
+def _by_name(results: Iterable[Result]) -> dict[str, Result]:
+    """Return results by the names of their photographs, where these are unmistakable."""
+    named: dict[str, list[Result]] = {}
+    for result in results:
+        named.setdefault(PurePath(result.record["image"]).name, []).append(result)
+    return {name: same[0] for name, same in named.items() if len(same) == 1}
+
+
 def _find_common(found: Sequence[dict[str, Result]]) -> list[str]:
     return [image for image in found[0] if all(image in results for results in found[1:])]
 
@@ -123,13 +132,14 @@ def _find_common(found: Sequence[dict[str, Result]]) -> list[str]:
 def _bring_view(result: Result, folder: Path, out: Path, name: str) -> dict[str, Any]:
     """Have what the page draws of a photograph beside it; return what its record says of that."""
     record = result.record
-    files = {"view": f"report/views/{name}.js", "thumbnail": f"report/views/{name}.jpg"}
+    files: dict[str, Any] = {key: PLACES[key].format(name) for key in ("view", "thumbnail")}
     try:
         for key, place in files.items():
             write_changed(out / place, (folder / (record.get(key) or "")).read_bytes())
     except OSError:  # results without a page
         try:
-            draw_view(result, out, name)
+            files = draw_view(result, out, name)
         except (OSError, ValueError):
-            return {"picture": None, "view": None, "thumbnail": None}
+            files = dict.fromkeys(files)
+        result.forget()
     return {"picture": None, **files}

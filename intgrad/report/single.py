@@ -37,9 +37,8 @@ def _embed_cards(folder: Path, about: dict[str, Any]) -> Iterator[str]:
     for number, cards in _read_cards(folder, about):
         for run in (run for card in cards for run in card["runs"]):
             run["picture"] = None  # which is not mailed
-            if run.get("thumbnail"):
-                jpeg = _path(folder, run["thumbnail"]).read_bytes()
-                run["thumbnail"] = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+            jpeg = _read(folder, run.get("thumbnail"))
+            run["thumbnail"] = jpeg and f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
         yield call("add", number, cards).decode("ascii")
         details = folder / f"report/records/{number:04}.details.js"
         if details.exists():
@@ -50,8 +49,9 @@ def _embed_cards(folder: Path, about: dict[str, Any]) -> Iterator[str]:
 def _embed_views(folder: Path, about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for _, cards in _read_cards(folder, about):
         for address in (run.get("view") for card in cards for run in card["runs"]):
-            if address:
-                (view,) = read_call(_path(folder, address).read_bytes())
+            script = _read(folder, address)
+            if script:
+                (view,) = read_call(script)
                 yield address, to_json(view)
 
 
@@ -61,6 +61,11 @@ def _read_cards(folder: Path, about: dict[str, Any]) -> Iterator[tuple[int, list
         yield number, cards
 
 
-def _path(folder: Path, address: str) -> Path:
-    """Return the file that an address within the page leads to."""
-    return folder / unquote_to_bytes(address).decode("utf-8", "surrogateescape")
+def _read(folder: Path, address: str | None) -> bytes | None:
+    """Return what an address within the page leads to, None if it is lost."""
+    if address is None:
+        return None
+    try:
+        return (folder / unquote_to_bytes(address).decode("utf-8", "surrogateescape")).read_bytes()
+    except FileNotFoundError:
+        return None

@@ -27,6 +27,8 @@ CHUNK = 200
 BETWEEN = 2.0
 """Seconds after which new cards are written."""
 ORDER = "order of the run"
+GENERATOR = b'<meta name="generator" content="intgrad'
+"""By which our pages are known."""
 Card = dict[str, Any]
 
 
@@ -88,6 +90,8 @@ class Report:
     ------
     OSError
         If it cannot be written, now or later.
+    ValueError
+        If the folder has a page of somebody else.
     """
 
     def __init__(
@@ -98,6 +102,9 @@ class Report:
         records: Iterable[Record],
         failures: Iterable[Record],
     ) -> None:
+        check_page(folder)
+        for place in ("", "report", "report/records", "report/views"):
+            (folder / place / f"{PART}.report").unlink(missing_ok=True)  # of a run that was killed
         self._folder, self._request = folder, request
         self._command = _read_command(folder) if command is None else list(command)
         self._cards = Cards(folder, list(FACTS.values()))
@@ -111,7 +118,6 @@ class Report:
 
     def add(self, record: Record) -> None:
         """Add a photograph that was explained."""
-        self._failed.pop(record["image"], None)
         self._take(record)
         self._flush_sometimes()
 
@@ -152,11 +158,19 @@ class Report:
 
     def _take(self, record: Record) -> None:
         self._last = record
+        self._failed.pop(record["image"], None)
         self._cards.add(make_card(record), [record])
 
     def _flush_sometimes(self) -> None:
         if time.monotonic() > self._flushed + BETWEEN:
             self.flush()
+
+
+def check_page(folder: Path) -> None:
+    """Raise a ValueError if a folder has an `index.html` of somebody else."""
+    page = folder / "index.html"
+    if page.exists() and GENERATOR not in page.read_bytes()[:4096]:
+        raise ValueError(f"{str(page)!r} is no page of intgrad: choose another --out")
 
 
 def _read_command(folder: Path) -> list[str] | None:

@@ -23,12 +23,13 @@ from .sources import Source
 
 FAILURES = "failed.jsonl"
 PLACES = {
-    "picture": "{}.png",
     "arrays": "{}.npz",
     "view": "report/views/{}.js",
     "thumbnail": "report/views/{}.jpg",
+    "picture": "{}.png",
 }
-"""Where the files of a photograph are, by the keys of its record; each is called as its results."""
+"""Where the files of a photograph are, by the keys of its record, in the order in which they are
+written; each is called as its results."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """Errors of a disk, which the next photograph meets as well."""
 
@@ -193,7 +194,7 @@ class Results:
         probe.unlink()
 
     def _remove_parts(self) -> None:
-        for suffix in (".png", ".npz", ".js", ".jpg", ".jsonl", ".probe"):
+        for suffix in (".png", ".npz", ".js", ".jpg", ".jsonl", ".html", ".probe"):
             self._part(suffix).unlink(missing_ok=True)
 
     # ---- Names -----------------------------------------------------------------------------------
@@ -254,8 +255,8 @@ class Results:
         return failed
 
     def _is_whole(self, record: Record) -> bool:
-        """Say whether the files are there that `intgrad report` cannot make again."""
-        names = [record[key] for key in ("picture", "arrays") if record[key] is not None]
+        """Say whether the files are there; one of an older version has no view."""
+        names = [record[key] for key in PLACES if record.get(key) is not None]
         return all(os.path.isfile(self.folder / name) for name in names)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._optional import require
 from .records import Record
-from .result import Array, Result, check_schema
+from .result import Array, Result, check_schema, drop_explained
 
 ARRAYS = {
     "attributions": np.float32,
@@ -24,6 +24,7 @@ ARRAYS = {
 }
 """Columns of arrays, flat; "shape" is that of the attributions, and what has no channels lacks the
 last of its numbers."""
+WITHOUT_CHANNELS = ("pixel_error_map", "regions")
 TEXTS = ("image", "reason", "label")
 NUMBERS = ("score", "baseline_score", "delta", "error")
 
@@ -72,25 +73,21 @@ def make_table(rows: Iterable[Mapping[str, Any]]) -> Any:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+class NotWholeError(ValueError):
+    """A file that was not written to its end."""
+
+
 def read(path: Path) -> Iterator[Result]:
     """Yield what was explained, of a file or all files of a folder."""
-    for group in _groups(path):
-        for row, record in enumerate(group.records):
-            if "reason" not in record:
-                check_schema(record, f"a row of {str(group.path)!r}")
-                yield Result(record, functools.partial(group.read, row))
+    for file, group, row, record in _rows(path):
+        if "reason" not in record:
+            check_schema(record, f"a row of {str(file)!r}")
+            yield Result(record, functools.partial(_read_arrays, file, group, row))
 
 
 def read_failures(path: Path) -> Iterator[Record]:
     """Yield the records of what failed, and has not been explained since."""
-    failed: dict[str, Record] = {}
-    explained = set()
-    for record in (record for group in _groups(path) for record in group.records):
-        if "reason" in record:
-            failed[record["image"]] = record
-        else:
-            explained.add(record["image"])
-    return (record for image, record in failed.items() if image not in explained)
+    return drop_explained(record for _, _, _, record in _rows(path))
 
 
 def find_files(path: Path) -> list[Path]:
@@ -98,54 +95,58 @@ def find_files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
 
 
-def _groups(path: Path) -> Iterator[_Group]:
+def _rows(path: Path) -> Iterator[tuple[Path, int, int, Record]]:
+    """Yield the records, and where their rows are: file, group and number."""
     for file in find_files(path):
-        opened = open_file(file)
-        for number in range(opened.num_row_groups):
-            yield _Group(file, opened, number)
+        for group, texts in enumerate(read_records(file)):
+            for row, text in enumerate(texts):
+                yield file, group, row, json.loads(text)
 
 
-def open_file(path: Path) -> Any:
-    """Open a file of results.
+def read_records(path: Path) -> Iterator[list[str]]:
+    """Yield the records of a file as texts, a group of rows at a time.
 
     Raises
     ------
+    NotWholeError
+        If it was not written to its end.
     ValueError
-        If it is not whole, or holds something else.
+        If it holds something else.
+    OSError
+        If it cannot be read.
     """
     pa = require("pyarrow", "pyarrow", "Parquet", extra="ray")
     parquet = require("pyarrow.parquet", "pyarrow", "Parquet", extra="ray")
     try:
         opened = parquet.ParquetFile(os.fspath(path))
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(
+    except pa.ArrowInvalid as error:
+        raise NotWholeError(
             f"{str(path)!r} is no whole file of Parquet ({error}): remove it, and let its"
             " photographs be explained again"
         ) from error
-    if "record" not in opened.schema_arrow.names:
-        raise ValueError(f"{str(path)!r} holds other columns than results of intgrad")
-    return opened
+    with opened:
+        if "record" not in opened.schema_arrow.names:
+            raise ValueError(f"{str(path)!r} holds other columns than results of intgrad")
+        for group in range(opened.num_row_groups):
+            yield opened.read_row_group(group, columns=["record"])["record"].to_pylist()
 
 
-class _Group:
-    """Rows of a file that are read together: their records at once, arrays when they are needed."""
+@functools.lru_cache(maxsize=1)
+def _read_group(path: Path, group: int) -> Any:
+    """Read the arrays of rows that are next to each other, which are asked for one by one."""
+    parquet = require("pyarrow.parquet", "pyarrow", "Parquet", extra="ray")
+    with parquet.ParquetFile(os.fspath(path)) as file:
+        names = [name for name in ("shape", *ARRAYS) if name in file.schema_arrow.names]
+        return file.read_row_group(group, columns=names)
 
-    def __init__(self, path: Path, file: Any, number: int) -> None:
-        self.path, self._file, self._number = path, file, number
-        texts = file.read_row_group(number, columns=["record"])["record"].to_pylist()
-        self.records: list[Record] = list(map(json.loads, texts))
 
-    @functools.cached_property
-    def _table(self) -> Any:
-        names = [name for name in ARRAYS if name in self._file.schema_arrow.names]
-        return self._file.read_row_group(self._number, columns=["shape", *names])
-
-    def read(self, row: int) -> dict[str, Array]:
-        shape = self._table["shape"][row].as_py()
-        found = {}
-        for name, kind in ARRAYS.items():
-            values = self._table[name][row].values if name in self._table.column_names else None
-            if values is not None:
-                flat = np.asarray(values, kind)
-                found[name] = flat.reshape(shape if flat.size == np.prod(shape) else shape[:2])
-        return found
+def _read_arrays(path: Path, group: int, row: int) -> dict[str, Array]:
+    table = _read_group(path, group)
+    shape = table["shape"][row].as_py()
+    found = {}
+    for name, kind in ARRAYS.items():
+        values = table[name][row].values if name in table.column_names else None
+        if values is not None:
+            flat = np.asarray(values, kind)
+            found[name] = flat.reshape(shape[:2] if name in WITHOUT_CHANNELS else shape)
+    return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from . import parquet
 from .folder import FAILURES
 from .records import PART, RECORDS, SCHEMA, Record, Records, explained
-from .result import Array, Result, check_schema
+from .result import Array, Result, check_schema, drop_explained
 
 
 class Reading:
@@ -99,8 +99,9 @@ def _read_folder(folder: Path) -> Iterator[Result]:
 
 
 def read_failures(folder: Path) -> Iterator[Record]:
-    """Yield the records of what failed in a folder."""
-    return iter(Records(folder / FAILURES, folder / PART, ("image", "reason")))
+    """Yield the records of what failed in a folder, and has not been explained since."""
+    failures = Records(folder / FAILURES, folder / PART, ("image", "reason"))
+    return drop_explained(itertools.chain(failures, explained(folder)))
 
 
 def _read_arrays(folder: Path, record: Record) -> dict[str, Array]:
@@ -110,5 +111,7 @@ def _read_arrays(folder: Path, record: Record) -> dict[str, Array]:
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of what is damaged, whatever it raises
         raise ValueError(f"{str(path)!r} is damaged: {error}") from error

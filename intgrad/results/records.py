@@ -117,14 +117,15 @@ def drawn_in(folder: Path) -> set[str]:
     """Return the real paths of the pictures that a folder has records of."""
     file = folder / RECORDS
     try:
-        return {
-            os.path.realpath(folder / record[key])
-            for record in Records(file, file, ("picture",))
-            for key in ("picture", "thumbnail")
-            if record.get(key)
-        }
+        records = list(Records(file, file, ("picture",)))
     except (OSError, ValueError):  # it is not ours
         return set()
+    return {os.path.realpath(folder / record["picture"]) for record in records}
+
+
+def is_report(folder: Path) -> bool:
+    """Say whether a folder is what a page reads, in which there are pictures too."""
+    return folder.name == "report" and (folder / "records/index.js").is_file()
 
 
 def _to_line(record: Record) -> bytes:

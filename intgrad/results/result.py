@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -62,7 +62,7 @@ class Result:
         """
         if "attributions" not in self.arrays:
             raise ValueError(
-                f"of {self.record['image']!r} no attributions were kept (--arrays none, or regions)"
+                f"of {self.record['image']!r} no attributions were kept (--arrays none)"
             )
         return self.arrays["attributions"]
 
@@ -94,3 +94,15 @@ def check_schema(record: Record, place: str) -> None:
             f"{place} follows schema {record['schema']}, and this intgrad knows {SCHEMA}: a newer"
             " one wrote it, which reads it too"
         )
+
+
+def drop_explained(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the last record of each photograph that failed, and was not explained since."""
+    failed: dict[str, Record] = {}
+    explained = set()
+    for record in records:
+        if "reason" in record:
+            failed[record["image"]] = record
+        else:
+            explained.add(record["image"])
+    return (record for image, record in failed.items() if image not in explained)

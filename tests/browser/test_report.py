@@ -1,6 +1,7 @@
 """The report in a real browser: what sliders draw, what filters leave, what it asks for."""
 
 import base64
+import json
 import os
 import shutil
 import time
@@ -349,6 +350,46 @@ def test_a_single_file_works_alone(folder, tmp_path, open_page):
     assert page.locator("#name").inner_text() == f"{NAMES[6]}.png"
     assert pixels(page, "Regions").shape == (280, 240, 3)
     assert page.locator("#runs table").count() == 1
+
+
+def test_a_single_file_is_opened_at_a_photograph(folder, open_page):
+    """As by a reload: the page begins before there is anything to click."""
+    report_on(folder, single_file=True)
+    page = open_page(folder / "index.html", fragment="#image-3")
+    wait_for_maps(page)
+    assert not page.locator("#problem").is_visible()
+
+
+def test_maps_without_a_sign(tmp_path, open_page):
+    others = {"method": "smoothgrad", "path": None, "kind": "square"}
+    fill(tmp_path / "out", tmp_path / "photos", names=["a"], **others)
+    report_on(tmp_path / "out")
+    page = open_page(tmp_path / "out/index.html", fragment="#image-0")
+    wait_for_maps(page)
+    assert not page.locator("#sign").is_visible()
+    assert "lowers" not in page.locator("#key").inner_text()
+    assert page.locator("#runs .bar span").first.inner_text() == "0"
+
+
+def test_records_of_an_older_version(tmp_path, open_page):
+    """Which know nothing of thumbnails, views, or what the model saw."""
+    fill(tmp_path / "out", tmp_path / "photos", names=["a"])
+    (record,) = sample_results.records(tmp_path / "out")
+    for key in ("view", "thumbnail", "overview", "seen", "fill", "size", "schema"):
+        del record[key]
+    (tmp_path / "out/explained.jsonl").write_text(json.dumps(record) + "\n")
+    report_on(tmp_path / "out")
+    page = open_page(tmp_path / "out/index.html", fragment="#image-0")
+    page.wait_for_selector("#runs dl")
+    assert "intgrad report FOLDER makes them anew" in page.locator("#runs").inner_text()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#grid li")
+    page.close()
+    assert cli.main(["report", str(tmp_path / "out")]) == 0
+    page = open_page(tmp_path / "out/index.html", fragment="#image-0")
+    wait_for_maps(page)
+    assert "what the model saw of the photograph is unknown" in page.locator("#runs").inner_text()
+    assert sample_results.records(tmp_path / "out")[0]["view"] == "report/views/a.js"
 
 
 def test_a_folder_that_was_moved(folder, tmp_path, open_page):

@@ -6,21 +6,22 @@ const BEYOND = 3; // rows above and below what is seen
 
 const list = {
   shown: [], // cards that pass the filters, in their order
-  limit: 1, // what full colour means on thumbnails
+  limits: [], // what full colour means on thumbnails, of each run
   built: new Map(), // elements by the number of their card
   started: false,
 
   start() {
     const { cards, about } = intgrad;
-    this.limit = commonLimit(cards);
+    this.limits = about.meanings.map(({ scale }) => commonLimit(cards, scale));
     const classes = count(cards.flatMap((card) => card.runs.map((run) => run.label)));
     byId("class").append(...[...classes].sort(compareText).map(([name, number]) => make("option", { value: name, textContent: `${name} (${number})` })));
     const states = [["", `all (${cards.length})`], ["explained", "explained"], ["failed", "failed"], ["noted", "with a note"]];
     byId("state").append(...states.map(([value, textContent]) => make("option", { value, textContent })));
     const sorts = [["", about.order], ["name", "name"], ...about.facts.map((name) => [`=${name}`, name])];
     byId("sort").append(...sorts.map(([value, textContent]) => make("option", { value, textContent })));
-    byId("scale").textContent = this.limit === null ? "" :
-      `Thumbnails are on one scale: full colour is ${say(this.limit)} ${about.unit} in a 16 by 16th of the picture, or more.`;
+    const scales = new Map(about.meanings.map(({ scale }, k) => [scale, this.limits[k]]));
+    byId("scale").textContent = [...scales].filter(([, limit]) => limit !== null).map(([scale, limit]) =>
+      `Thumbnails are on one scale: full colour is ${say(limit)} (${scale}) in a 16 by 16th of the picture, or more.`).join(" ");
     const filters = byId("filters");
     filters.addEventListener("input", () => this.refresh());
     filters.addEventListener("submit", (event) => event.preventDefault());
@@ -92,7 +93,7 @@ const list = {
   },
 
   build(card) {
-    const thumbs = make("div", { className: "thumbs" }, ...card.runs.map((run) => this.buildThumb(card, run)));
+    const thumbs = make("div", { className: "thumbs" }, ...card.runs.map((run, k) => this.buildThumb(card, run, this.limits[k])));
     const [run] = card.runs;
     const lines = card.reason ? ["failed"] : intgrad.about.runs > 1
       ? [`correlation ${say(card.facts.correlation)}`, [...new Set(card.runs.map((each) => each.label))].join(" / ")]
@@ -103,12 +104,13 @@ const list = {
     return item;
   },
 
-  buildThumb(card, run) {
+  buildThumb(card, run, limit) {
     if (card.reason) return make("div", { className: "thumb" }, make("p", { textContent: card.reason }));
+    if (!run.thumbnail) return make("div", { className: "thumb" }, make("p", { textContent: "not here any more" }));
     const picture = make("span", {}, make("img", { src: run.thumbnail, alt: "", loading: "lazy", decoding: "async" }));
-    if (byId("tinted").checked && run.overview && this.limit !== null) {
+    if (byId("tinted").checked && run.overview && limit !== null) {
       const canvas = make("canvas", { ariaHidden: "true" });
-      drawCells(canvas, run.overview, this.limit);
+      drawCells(canvas, run.overview, limit);
       picture.append(canvas);
       picture.className = "tinted";
     }
@@ -116,9 +118,11 @@ const list = {
   },
 };
 
-/** Return what nine of ten maps do not go beyond. */
-function commonLimit(cards) {
-  const limits = cards.flatMap((card) => card.runs).filter((run) => run.overview?.limit).map((run) => run.overview.limit).sort((a, b) => a - b);
+/** Return what nine of ten maps do not go beyond, of the runs that have this unit. */
+function commonLimit(cards, scale) {
+  const alike = (_, k) => intgrad.about.meanings[k].scale === scale;
+  const limits = cards.filter((card) => !card.reason).flatMap((card) => card.runs.filter(alike))
+    .map((run) => run.overview?.limit).filter(Boolean).sort((a, b) => a - b);
   return limits.length ? limits[Math.floor(0.9 * (limits.length - 1))] : null;
 }
 

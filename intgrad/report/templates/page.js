@@ -19,8 +19,7 @@ function go() {
   byId("view").hidden = !card;
   if (card) {
     if (wasList) scrollTo(0, 0);
-    byId("view").focus({ preventScroll: true });
-    view.show(card);
+    view.show(card, wasList);
   } else if (!wasList) {
     list.fill();
     scrollTo(0, left);

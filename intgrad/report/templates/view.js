@@ -9,6 +9,7 @@ const view = {
   columns: [], // of each run: its decoded maps, its record, and what is drawn into
 
   start() {
+    if (!intgrad.about.meanings.some(({ signed }) => signed)) byId("sign").parentNode.hidden = true;
     const form = byId("sliders");
     form.addEventListener("input", () => this.draw());
     form.addEventListener("reset", () => setTimeout(() => this.draw()));
@@ -19,12 +20,13 @@ const view = {
       make("li", {}, Object.assign(make("i"), { style: `background: rgb(${colour})` }), text)));
   },
 
-  async show(card) {
+  async show(card, focus) {
     this.card = card;
     this.columns = [];
     const name = make("bdi", { textContent: card.name });
     byId("name").replaceChildren(name);
     this.tellPlace();
+    if (focus) byId("view").focus({ preventScroll: true });
     byId("runs").replaceChildren(make("p", { className: "quiet", textContent: "Reading…" }));
     const records = await intgrad.findDetails(card);
     const columns = await Promise.all(card.runs.map(async (run, k) => {
@@ -46,6 +48,7 @@ const view = {
   tellPlace() {
     const place = list.shown.indexOf(this.card);
     byId("place").textContent = place < 0 ? "" : `${place + 1} of ${list.shown.length}`;
+    byId("told").textContent = `${this.card.name}, ${byId("place").textContent}`;
     byId("previous").disabled = !this.neighbour(-1);
     byId("next").disabled = !this.neighbour(1);
   },
@@ -65,8 +68,11 @@ const view = {
   build(card, run, record, maps, k) {
     const element = make("section");
     if (intgrad.about.runs > 1) element.append(make("h3", { textContent: intgrad.about.titles[k] }));
-    const column = { element, maps, record, panels: [] };
+    const column = { element, maps, record, panels: [], meaning: intgrad.about.meanings[k] };
     if (card.reason) element.append(make("p", { className: "problem", textContent: card.reason }));
+    if (record && !("seen" in record)) {
+      element.append(make("p", { className: "problem", textContent: "An older version wrote this record: what the model saw of the photograph is unknown, and maps are drawn over all of it." }));
+    }
     if (record?.note) element.append(make("p", { className: "problem", textContent: record.note }));
     if (maps) {
       const frame = make("div", { className: "maps" });
@@ -99,16 +105,17 @@ const view = {
     byId("strength-value").textContent = `${settings.strength} %`;
     byId("percentile-value").textContent = String(settings.percentile);
     byId("threshold-value").textContent = settings.threshold ? `hide what is within ${settings.threshold} sd of 0` : "show all";
-    for (const { panels } of this.columns) {
+    for (const { panels, meaning } of this.columns) {
+      const sign = meaning.signed ? settings.sign : "positive";
       for (const { canvas, bar, low, high, draw, opaque } of panels) {
-        const { picture, limit } = draw(settings);
+        const { picture, limit } = draw({ ...settings, sign });
         canvas.width = picture.width;
         canvas.height = picture.height;
         canvas.getContext("2d").putImageData(picture, 0, 0);
         if (!bar) continue;
-        drawBar(bar, (opaque * settings.strength) / 100, settings.sign);
-        low.textContent = settings.sign === "positive" ? "0" : say(-limit);
-        high.textContent = settings.sign === "negative" ? "0" : say(limit);
+        drawBar(bar, (opaque * settings.strength) / 100, sign);
+        low.textContent = sign === "positive" ? "0" : say(-limit);
+        high.textContent = sign === "negative" ? "0" : say(limit);
       }
     }
   },
@@ -128,7 +135,7 @@ function describePanels(maps, record, meaning) {
 }
 
 function buildPanel(panel, name) {
-  const canvas = make("canvas", { role: "img", ariaLabel: `${panel.title}: ${name}` });
+  const canvas = make("canvas", { ariaLabel: `${panel.title}: ${name}` });
   const caption = make("figcaption", {}, make("b", { textContent: panel.title }));
   const made = { ...panel, canvas, element: make("figure", {}, canvas, caption) };
   canvas.setAttribute("role", "img");

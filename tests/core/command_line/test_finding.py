@@ -225,3 +225,16 @@ def test_records_that_are_not_ours(text, tmp_path):
 @pytest.mark.parametrize("name", ["n" * 300 + ".jpg", "none/x.jpg", "caf\udce9.jpg"])
 def test_names_that_no_file_has_are_left_to_reading(name, tmp_path):
     assert len(find([str(tmp_path / name)]).sources) == 1
+
+
+def test_thumbnails_of_a_report_are_no_photographs(tmp_path):
+    """Whoever wrote it: a cluster, a comparison, or a run that was killed."""
+    place = tmp_path / "out/report"
+    (place / "records").mkdir(parents=True)
+    (place / "views").mkdir()
+    for path in (tmp_path / "a.jpg", place / "views/b.jpg"):
+        path.write_bytes(b"")
+    assert len(find([str(tmp_path)]).sources) == 2
+    (place / "records/index.js").write_text("")
+    assert [source.name for source in find([str(tmp_path)]).sources.values()] == ["a"]
+    assert find([str(place / "views/*.jpg")]).sources == {}

@@ -176,6 +176,37 @@ def test_what_cannot_be_compared(runs, tmp_path, capsys):
     assert not (tmp_path / "compared").exists()
 
 
+def test_one_whose_arrays_are_lost_does_not_end_the_others(runs, tmp_path, capsys):
+    (runs[0] / "2.npz").unlink()
+    (runs[1] / "4.npz").write_bytes(b"PK damaged")
+    assert compare(*runs, "--out", tmp_path / "compared") == 0
+    _, cards = cards_of(tmp_path / "compared")
+    known = [card["facts"]["correlation"] is not None for card in cards]
+    assert known == [True, True, False, False]
+    assert all((tmp_path / "compared" / run["view"]).is_file() for c in cards for run in c["runs"])
+
+
+def test_names_that_may_be_mistaken_are_left_out(runs, tmp_path):
+    for run, place in zip(runs, ("/here", "/there"), strict=True):
+        file = run / "explained.jsonl"
+        text = file.read_text().replace(str(tmp_path / "photos"), place)
+        file.write_text(text.replace(f"{place}/2.png", f"{place}/sub/1.png"))
+    assert compare(*runs, "--out", tmp_path / "compared") == 0
+    _, cards = cards_of(tmp_path / "compared")
+    assert sorted(card["name"] for card in cards) == ["3.png", "4.png"]
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_a_page_of_somebody_else_is_left_alone(command, runs, tmp_path, capsys):
+    place = runs[0] if command == "report" else tmp_path / "site"
+    place.mkdir(exist_ok=True)
+    (place / "index.html").write_text("<h1>My photographs</h1>")
+    words = [runs[0]] if command == "report" else [*runs, "--out", place]
+    assert cli.main([command, *map(str, words)]) == 1
+    assert "is no page of intgrad: choose another --out" in capsys.readouterr().err
+    assert (place / "index.html").read_text() == "<h1>My photographs</h1>"
+
+
 # ---- Reports made anew ---------------------------------------------------------------------------
 
 

@@ -137,7 +137,7 @@ def test_one_that_cannot_be_drawn_or_written(tmp_path):
     with open_folder(tmp_path) as results:
         with pytest.raises(RuntimeError, match="no such font"):
             add(results, "a.jpg", fail)
-        with pytest.raises(ValueError, match="below/b.png' cannot be written"):
+        with pytest.raises(ValueError, match="below/b.npz' cannot be written"):
             add(results, "below/b.jpg")
         with pytest.raises(ValueError, match="c.png' cannot be written"):
             add(results, "c.jpg")
@@ -155,7 +155,7 @@ def test_a_disk_that_takes_nothing_more(code, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "write_whole", fail)
         with pytest.raises(OSError, match=os.strerror(code)) as raised:
             add(results, "a.jpg")
-    assert raised.value.filename == str(tmp_path / "a.png")
+    assert raised.value.filename == str(tmp_path / "a.npz")
 
 
 def test_a_file_in_place_of_the_folder(tmp_path):

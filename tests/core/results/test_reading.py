@@ -1,6 +1,7 @@
 """Results read back: from folders and from Parquet, one at a time, and what is wrong with some."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -159,3 +160,53 @@ def test_records_follow_the_schema(folder):
     for wrong in ({"score": "high"}, {"schema": 2}, {"unheard": 1}, {"top": [["a", 1]]}):
         assert not validator.is_valid({**record, **wrong})
     assert not validator.is_valid({k: v for k, v in record.items() if k != "image"})
+
+
+def test_bytes_that_were_flipped(folder):
+    """Of what is compressed zlib finds out, and not the archive."""
+    from intgrad.results.arrays import write_compactly
+
+    write_compactly(folder / "plain.npz", make_arrays(0))
+    damaged = bytearray((folder / "plain.npz").read_bytes())
+    damaged[200:260] = bytes(60)
+    (folder / "plain.npz").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"plain\.npz' is damaged"):
+        next(iter(intgrad.read_results(folder))).arrays  # noqa: B018
+
+
+def test_failures_are_told_once_and_not_when_they_are_mended(folder):
+    """Lines that a run left which was killed."""
+    failure = {"image": "/photos/x.jpg", "reason": "1", "request": REQUEST}
+    lines = [failure, {**failure, "reason": "2"}, {**failure, "image": "/photos/mended.jpg"}]
+    (folder / "failed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = {**sample_results.records(folder)[0], "image": "/photos/mended.jpg"}
+    with (folder / "explained.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    (found,) = intgrad.read_results(folder).failures()
+    assert found["reason"] == "2"
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_shapes_of_few_channels(channels, tmp_path):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    arrays = make_arrays(0)
+    for name in ("attributions", "gradient", "error_map"):
+        arrays[name] = arrays[name][..., :channels]
+    record = {"image": "/a", **sample_results.make_record(0), "request": REQUEST}
+    table = parquet.make_table([parquet.make_row(record, arrays)])
+    pq.write_table(table, tmp_path / "a.parquet")
+    (result,) = intgrad.read_results(tmp_path)
+    assert {k: v.shape for k, v in result.arrays.items()} == {k: v.shape for k, v in arrays.items()}
+
+
+def test_many_files_are_not_kept_open(folder, tmp_path):
+    """Nor are their arrays, once they are forgotten."""
+    pytest.importorskip("pyarrow")
+    for k in range(30):
+        to_parquet(folder, tmp_path / f"rows-{k:02}.parquet")
+    before = len(os.listdir("/proc/self/fd"))
+    results = list(intgrad.read_results(tmp_path))
+    assert len(results) == 30 * len(NAMES)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
