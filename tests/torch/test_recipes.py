@@ -285,7 +285,7 @@ def test_sixteen_bits(run, tmp_path):
     check_pipeline(found, torch.from_numpy(points)[None, None], torch.sigmoid)
     check_files(found, tmp_path)
     words = ["explain", "xray.png", "--model", "m.pt", "--target", "nodule", "--steps", str(STEPS)]
-    assert cli.main([*words, "--device", "cpu", "--out", "out"]) == 0
+    assert cli.main([*words, "--device", "cpu", "--arrays", "full", "--out", "out"]) == 0
     with np.load("out/xray.npz") as arrays:
         np.testing.assert_allclose(arrays["attributions"], found.maps, atol=1e-5 * found.maps.max())
 
@@ -295,7 +295,8 @@ def test_files(run, tmp_path, capsys):
     block = re.search(r"```sh\n(.*)\n```", PAGE.read_text("utf-8"))[1]
     assert "'African elephant, Loxodonta africana'" in block
     words = ["explain", "elephant.jpg", "--model", "resnet50.pt2", "--score", "logit"]
-    words += ["--steps", str(STEPS), "--device", "cpu", "--out", "out", "--target"]
+    words += ["--steps", str(STEPS), "--device", "cpu", "--arrays", "full", "--out", "out"]
+    words += ["--target"]
     assert cli.main([*words, "African elefant"]) == 1
     assert "did you mean 'African elephant, Loxodonta africana'" in capsys.readouterr().err
     assert cli.main([*words, "African elephant, Loxodonta africana"]) == 0
