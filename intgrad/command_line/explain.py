@@ -246,6 +246,8 @@ def _explain_here(work: Work, options: argparse.Namespace) -> list[tuple[str, st
                     writing.put(outcome)
         finally:
             report.finish(options.single_file)
+    if todo:
+        say(f"page: {printable(str(options.out / 'index.html'))}")
     return [(str(failure.source.path), failure.reason) for failure in writing.failures]
 
 
