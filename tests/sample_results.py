@@ -8,7 +8,6 @@ from PIL import Image
 
 import intgrad
 from intgrad.pictures.framing import frame
-from intgrad.pictures.styles import mean_of
 from intgrad.report.views import Maps, make_overview, make_thumbnail, make_view
 from intgrad.results import parquet
 from intgrad.results.arrays import write_exactly
@@ -117,12 +116,7 @@ def add(results, photograph, number, name=None, arrays=None, **others):
     """Add a photograph to results; return its record."""
     arrays = make_arrays(number) if arrays is None else arrays
     framed = frame(Image.fromarray(make_photograph(number)), None)
-    maps = Maps(
-        mean_of(arrays["attributions"]),
-        arrays["pixel_error_map"],
-        mean_of(arrays["gradient"]),
-        arrays["regions"],
-    )
+    maps = Maps.of(arrays)
     files = {
         "picture": lambda to: Image.fromarray(framed.picture).save(to, "PNG"),
         "arrays": lambda to: write_exactly(to, arrays),

@@ -14,7 +14,7 @@ from ..distributed import Explainer, check_workers, count_workers
 from ..report.building import complete
 from ..report.writing import Report, check_page
 from ..results import parquet
-from ..results.folder import check_request, lock
+from ..results.folder import ROWS, check_request, lock
 from ..results.reading import read_results
 from ..results.records import RECORDS
 from . import archives
@@ -24,7 +24,6 @@ from .telling import is_terminal, say
 if TYPE_CHECKING:
     from .explain import Work
 
-ROWS = "rows"
 BATCH = 8
 """Photographs that a worker is given at once, and that a file of rows holds."""
 

@@ -19,10 +19,11 @@ from ..attribution.segmentation import NAMES as CUTS
 from ..explaining.attributing import Attributing
 from ..explaining.methods import Choice, choose
 from ..explaining.references import References
+from ..explaining.stage import find_target, make_request
 from ..models.model import OUTPUTS, Model
-from ..models.targets import resolve_targets
 from ..report.writing import Report
-from ..results.folder import Results
+from ..results.arrays import KEPT
+from ..results.folder import ROWS, Results
 from ..results.sources import Source
 from . import archives, methods
 from .finding import Found, find
@@ -81,7 +82,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--arrays",
-        choices=("compact", "full", "none"),
+        choices=KEPT,
         default="compact",
         help="compact: rounded to 0.3%% of a map's norm, a quarter of the bytes (default); full: as"
         " they were computed",
@@ -204,6 +205,8 @@ def _prepare(options: argparse.Namespace) -> Work:
     if compared.sources:
         pool = {"references": References(compared.sources.values(), model)}
         choice = replace(choice, options=choice.options | pool)
+    digest = archives.identify(options.model)
+    request = make_request(digest, target, options.score, choice, options.segments)
     return Work(
         model,
         choice,
@@ -211,13 +214,13 @@ def _prepare(options: argparse.Namespace) -> Work:
         list(found.sources.values()),
         list(compared.sources.values()),
         bool(found.unreadable),
-        _request(options, choice, target),
+        request | archives.told(options),
     )
 
 
 def _explain_here(work: Work, options: argparse.Namespace) -> list[tuple[str, str]]:
     """Explain photographs in this process; return those that failed, and why."""
-    if any(options.out.glob("rows/*.parquet")):
+    if any((options.out / ROWS).glob("*.parquet")):
         raise ValueError(f"{str(options.out)!r} holds results of --ray: choose another --out")
     with Results(options.out, work.request, work.sources) as results:
         todo = [source for source in work.sources if not results.has(source)]
@@ -272,26 +275,7 @@ def _parse_target(text: str | None, model: Model) -> int | None:
         raise ValueError(
             f"--target {text!r} is a label, but the model has none: give its index, or --labels"
         )
-    target = int(text) if is_index else text
-    indices, _ = resolve_targets(target, 1, model.labels, model.num_classes)
-    return int(indices[0, 0])
-
-
-def _request(options: argparse.Namespace, choice: Choice, target: int | None) -> dict[str, Any]:
-    """Return what makes two runs ask for the same."""
-    chosen = {
-        name: value.identify() if isinstance(value, References) else value
-        for name, value in choice.options.items()
-    }
-    return {
-        "model": archives.identify(options.model),
-        "target": target,
-        "score": options.score,
-        "method": choice.name,
-        **chosen,
-        "segments": options.segments,
-        **archives.told(options),
-    }
+    return find_target(int(text) if is_index else text, model)
 
 
 def _find(arguments: Sequence[str]) -> Found:

@@ -11,10 +11,9 @@ from types import TracebackType
 from ..explaining.attributing import Explained, Failure
 from ..explaining.telling import arrays_of, tell
 from ..models.model import Model
-from ..pictures.styles import mean_of
 from ..report.views import Maps, make_thumbnail, make_view
 from ..report.writing import Report
-from ..results.arrays import round_off, write_compactly, write_exactly
+from ..results.arrays import Kept, keep, write_compactly, write_exactly
 from ..results.folder import Results
 from ..results.records import Record
 from .drawing import draw
@@ -49,7 +48,7 @@ class Writing:
         telling: Telling,
         model: Model,
         model_name: str,
-        precision: str,
+        precision: Kept,
     ) -> None:
         self.failures: list[Failure] = []
         self._results = results
@@ -108,25 +107,18 @@ class Writing:
         info, task = explained.info, explained.task
         framed = task.photograph.framed
         arrays = arrays_of(explained)
-        steps: dict[str, float] = {}
+        kept, steps = keep(arrays, self._precision)
         facts = tell(explained, self._model, self._model_name)
         probability = {index: value for _, index, value in task.top}.get(info.target)
-        maps = Maps(
-            mean_of(explained.attributions),
-            info.pixel_error_map,
-            None if explained.gradient is None else mean_of(explained.gradient),
-            None if info.regions is None else info.regions.labels,
-        )
+        maps = Maps.of(arrays)
         files: dict[str, Callable[[Path], object]] = {
             "picture": lambda path: draw(explained, info.caption(probability), path),
             "view": lambda path: path.write_bytes(make_view(framed, maps)),
             "thumbnail": lambda path: path.write_bytes(make_thumbnail(framed)),
         }
-        if self._precision == "compact":
-            arrays, steps = round_off(arrays)
-            files["arrays"] = lambda path: write_compactly(path, arrays)
-        elif self._precision == "full":
-            files["arrays"] = lambda path: write_exactly(path, arrays)
+        if kept:
+            write = write_compactly if self._precision == "compact" else write_exactly
+            files["arrays"] = lambda path: write(path, kept)
         facts["steps_of_arrays"] = steps
         record = self._results.add(task.photograph.source, facts, files)
         self._report.add(record)

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..explaining.stage import Kept, Stage
+from ..explaining.stage import Stage
 from ..models.model import Output
 from ..results import parquet
+from ..results.arrays import Kept
 from ..results.sources import Source
 
 INPUTS = ("image", "bytes")
@@ -82,7 +83,7 @@ class Explainer:
     ) -> None:
         parquet.make_schema()  # without PyArrow it would fail after the first batch
         self._stage = Stage(
-            model if isinstance(model, bytes) else Path(model),
+            model,
             name=name,
             method=method,
             target=target,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..models.loading import load_model
 from ..models.model import Model, Output
 from ..models.targets import resolve_targets
 from ..results import parquet
-from ..results.arrays import round_off
+from ..results.arrays import KEPT, Kept, keep
 from ..results.folder import PLACES
 from ..results.records import SCHEMA
 from ..results.sources import Source
@@ -19,9 +20,6 @@ from .attributing import Attributing, Explained, Failure
 from .methods import OPTIONS, Choice, choose
 from .references import References
 from .telling import arrays_of, tell
-
-Kept = Literal["compact", "full", "none"]
-KEPT = ("compact", "full", "none")
 
 
 class Stage:
@@ -41,7 +39,7 @@ class Stage:
         As in `integrated_gradients`.
     arrays : {"compact", "full", "none"}
         As `--arrays` of `intgrad explain`.
-    references : iterable of Source
+    references : sequence of Source
         What expected gradients compare with.
     load : dict
         Arguments of `load_model`.
@@ -58,7 +56,7 @@ class Stage:
 
     def __init__(
         self,
-        model: str | Path | bytes,
+        model: str | os.PathLike[str] | bytes,
         *,
         name: str | None = None,
         method: str,
@@ -67,7 +65,7 @@ class Stage:
         batch_size: int | None,
         segments: str | int | None,
         arrays: Kept,
-        references: Iterable[Source] = (),
+        references: Sequence[Source] = (),
         load: Mapping[str, Any],
         request: Mapping[str, Any] | None = None,
         options: Mapping[str, Any],
@@ -77,26 +75,18 @@ class Stage:
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
-        content = model if isinstance(model, bytes) else Path(model).read_bytes()
-        self._name = name or ("model" if isinstance(model, bytes) else Path(model).name)
+        if isinstance(model, bytes):
+            content, called = model, "model"
+        else:
+            content, called = Path(model).read_bytes(), Path(model).name
+        self._name = name or called
         self._arrays = arrays
         self._model = load_model(content, **load)
-        index = find_target(target, self._model)
-        pool = list(references)
-        choice = choose(method, {**options, **({"references": pool} if pool else {})})
-        self._request = request or {
-            "model": hashlib.sha256(content).hexdigest(),
-            "target": index,
-            "score": output,
-            "method": method,
-            **{key: value for key, value in choice.options.items() if key != "references"},
-            "segments": segments,
-        }
-        if pool:
-            choice = Choice(
-                choice.name,
-                choice.options | {"references": References(pool, self._model)},
-            )
+        index = None if target is None else find_target(target, self._model)
+        pool = {"references": References(references, self._model)} if references else {}
+        choice = choose(method, {**options, **pool})
+        digest = hashlib.sha256(content).hexdigest()
+        self._request = request or make_request(digest, index, output, choice, segments)
         self._attributing = Attributing(
             self._model,
             choice,
@@ -117,10 +107,7 @@ class Stage:
                 yield self._make_row(outcome)
 
     def _make_row(self, explained: Explained) -> dict[str, Any]:
-        arrays = {} if self._arrays == "none" else arrays_of(explained)
-        steps: dict[str, float] = {}
-        if self._arrays == "compact":
-            arrays, steps = round_off(arrays)
+        arrays, steps = keep(arrays_of(explained), self._arrays)
         record = {
             "schema": SCHEMA,
             "image": explained.task.photograph.source.real,
@@ -132,9 +119,19 @@ class Stage:
         return parquet.make_row(record, arrays)
 
 
-def find_target(target: int | str | None, model: Model) -> int | None:
+def make_request(
+    model: str, target: int | None, output: Output, choice: Choice, segments: str | int | None
+) -> dict[str, Any]:
+    """Return what makes two runs ask for the same; `model` is the digest of the archive."""
+    options = {
+        name: value.identify() if isinstance(value, References) else value
+        for name, value in choice.options.items()
+    }
+    request = {"model": model, "target": target, "score": output, "method": choice.name}
+    return request | options | {"segments": segments}
+
+
+def find_target(target: int | str, model: Model) -> int:
     """Return the index of a class by its index or its label."""
-    if target is None:
-        return None
     indices, _ = resolve_targets(target, 1, model.labels, model.num_classes)
     return int(indices[0, 0])

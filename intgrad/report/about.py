@@ -65,12 +65,16 @@ class Run:
 
 
 def make_about(
-    runs: Sequence[Run], files: Sequence[str], facts: Sequence[str], order: str
+    runs: Sequence[Run],
+    files: Sequence[str],
+    facts: Sequence[str],
+    order: str,
+    command: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Return what the page's scripts have to know.
 
     `files` are the scripts with its cards, `facts` what these can be sorted by, and `order` says
-    how they are sorted already.
+    how they are sorted already; `command` made the page.
     """
     meaning, shades = runs[0].meaning, diverging(*COLOURS)
     polarity, effects = ("both", EFFECTS) if meaning.is_signed else ("positive", EFFECT_UNSIGNED)
@@ -92,6 +96,7 @@ def make_about(
         ],
         "facts": facts,
         "order": order,
+        "command": command,
         "key": [{"colour": each.colour, "text": _forget_k(each.text)} for each in key],
         "colours": {"raises": shades[-1].tolist(), "lowers": shades[0].tolist()},
     }

@@ -12,7 +12,6 @@ from .._errors import describe
 from ..images.reading import decode
 from ..images.transform import Box
 from ..pictures.framing import frame
-from ..pictures.styles import mean_of
 from ..results.folder import PLACES
 from ..results.reading import Reading
 from ..results.records import Record
@@ -65,13 +64,6 @@ def draw_view(result: Result, folder: Path, name: str) -> dict[str, Any]:
     write_changed(folder / places["thumbnail"], make_thumbnail(framed))
     if "attributions" not in arrays:
         return places
-    gradient = result.gradient
-    maps = Maps(
-        mean_of(result.attributions),
-        arrays.get("pixel_error_map"),
-        None if gradient is None else mean_of(gradient),
-        arrays.get("regions"),
-    )
     places["view"] = PLACES["view"].format(name)
-    write_changed(folder / places["view"], make_view(framed, maps))
+    write_changed(folder / places["view"], make_view(framed, Maps.of(arrays)))
     return {**places, "overview": make_overview(result.attributions)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -43,16 +44,7 @@ def render(
     ImportError
         If Jinja2 is not installed.
     """
-    jinja = require("jinja2", "jinja2", "the report")
-    loader = jinja.PackageLoader("intgrad.report", "templates")
-    environment = jinja.Environment(
-        loader=loader,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja.StrictUndefined,
-    )
-    stream = environment.get_template("index.html").stream(
+    stream = _template().stream(
         title=title,
         lead=lead,
         runs=runs,
@@ -62,6 +54,20 @@ def render(
     )
     stream.enable_buffering(50)
     yield from stream
+
+
+@functools.cache
+def _template() -> Any:
+    """Compile the page's template, once: it is filled in again and again while a run goes on."""
+    jinja = require("jinja2", "jinja2", "the report")
+    environment = jinja.Environment(
+        loader=jinja.PackageLoader("intgrad.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja.StrictUndefined,
+    )
+    return environment.get_template("index.html")
 
 
 def read_asset(name: str) -> bytes:

@@ -15,10 +15,8 @@ from .about import Run, make_about
 from .building import draw_view
 from .cards import make_run, name_of
 from .comparing import Agreement, agree
-from .pages import SCRIPTS, STYLE, read_asset, render
-from .scripts import call
 from .single import write_single
-from .writing import Cards, write_changed
+from .writing import Cards, write_assets, write_changed, write_page
 
 ORDER = "least correlated first"
 
@@ -87,8 +85,7 @@ def write_comparison(
     OSError
         If it cannot be written.
     """
-    for asset in (*SCRIPTS, STYLE):
-        write_changed(out / "report" / asset, read_asset(asset))
+    write_assets(out)
     cards = Cards(out, facts=list(compared[0].agreement.to_facts()))
     for number, each in enumerate(compared):
         records = [
@@ -107,12 +104,10 @@ def write_comparison(
         Run.of(result.record, result.record["request"], None).named(folder.resolve().name)
         for result, folder in zip(first, folders, strict=True)
     ]
-    about = make_about(runs, cards.files, list(cards.facts), ORDER) | {"command": list(command)}
-    write_changed(out / "report/records/index.js", call("begin", about))
+    about = make_about(runs, cards.files, list(cards.facts), ORDER, command)
     title = " / ".join(run.title for run in runs)
     lead = f"The same {len(compared)} photographs in {len(runs)} runs, {ORDER}."
-    page = "".join(render(title, lead, runs))
-    write_changed(out / "index.html", page.encode("utf-8", "replace"))
+    write_page(out, about, title, lead, runs)
     if single_file:
         write_single(out, title, lead, runs)
 

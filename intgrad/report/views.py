@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from .._optional import require
 from ..pictures.framing import Framed, Picture
+from ..pictures.styles import mean_of
 from .scripts import PREFIX, call
 
 FORMAT = 1
@@ -54,6 +56,17 @@ class Maps:
     deviations: Map | None
     gradient: Map | None
     labels: npt.NDArray[np.integer[Any]] | None
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Maps:
+        """Make them of what is kept of a photograph, as `results.result.Result.arrays`."""
+        gradient = arrays.get("gradient")
+        return cls(
+            mean_of(arrays["attributions"]),
+            arrays.get("pixel_error_map"),
+            None if gradient is None else mean_of(gradient),
+            arrays.get("regions"),
+        )
 
 
 def make_view(framed: Framed, maps: Maps) -> bytes:

@@ -110,8 +110,7 @@ class Report:
         self._cards = Cards(folder, list(FACTS.values()))
         self._failed = {record["image"]: record for record in failures}
         self._last: Record | None = None
-        for name in (*SCRIPTS, STYLE):
-            write_changed(folder / "report" / name, read_asset(name))
+        write_assets(folder)
         for record in records:
             self._take(record)
         self.flush()
@@ -136,15 +135,11 @@ class Report:
         """Write what is not written."""
         self._cards.flush()
         failed = list(map(make_failed_card, self._failed.values()))
-        records = self._folder / "report/records"
-        write_changed(records / "failed.js", call("add", -1, failed))
-        title, lead, runs = self._describe()
+        write_changed(self._folder / "report/records/failed.js", call("add", -1, failed))
         files = [*self._cards.files, "failed.js"]
-        about = make_about(runs, files, list(self._cards.facts), ORDER)
-        about["command"] = self._command
-        write_changed(records / "index.js", call("begin", about))
-        page = "".join(render(title, lead, runs))
-        write_changed(self._folder / "index.html", page.encode("utf-8", "replace"))
+        title, lead, runs = self._describe()
+        about = make_about(runs, files, list(self._cards.facts), ORDER, self._command)
+        write_page(self._folder, about, title, lead, runs)
         self._flushed = time.monotonic()
 
     def _describe(self) -> tuple[str, str, list[Run]]:
@@ -164,6 +159,21 @@ class Report:
     def _flush_sometimes(self) -> None:
         if time.monotonic() > self._flushed + BETWEEN:
             self.flush()
+
+
+def write_assets(folder: Path) -> None:
+    """Write what pages need beside them, whatever they show."""
+    for name in (*SCRIPTS, STYLE):
+        write_changed(folder / "report" / name, read_asset(name))
+
+
+def write_page(
+    folder: Path, about: dict[str, Any], title: str, lead: str, runs: Sequence[Run]
+) -> None:
+    """Write the page itself, and what holds for all that it shows."""
+    write_changed(folder / "report/records/index.js", call("begin", about))
+    page = "".join(render(title, lead, runs))
+    write_changed(folder / "index.html", page.encode("utf-8", "replace"))
 
 
 def check_page(folder: Path) -> None:

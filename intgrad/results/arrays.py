@@ -11,7 +11,7 @@ import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ its norm, errors are estimates themselves."""
 LEVEL = 4
 """Of zlib: the next ones take twice the time for a hundredth."""
 
+Kept = Literal["compact", "full", "none"]
+KEPT: tuple[Kept, ...] = get_args(Kept)
+"""Rounded, as they were computed, or not at all."""
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -40,6 +43,13 @@ def _write(archive: zipfile.ZipFile, arrays: Arrays) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def keep(arrays: Arrays, kept: Kept) -> tuple[Arrays, dict[str, float]]:
+    """Return what is kept of arrays, and the steps of those that were rounded."""
+    if kept == "compact":
+        return round_off(arrays)
+    return (arrays if kept == "full" else {}), {}
 
 
 def round_off(arrays: Arrays) -> tuple[dict[str, npt.NDArray[Any]], dict[str, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +79,12 @@ class NotWholeError(ValueError):
 
 def read(path: Path) -> Iterator[Result]:
     """Yield what was explained, of a file or all files of a folder."""
+    # Rows of a group are asked for one by one. Not for longer: the file may be written anew.
+    read_group = functools.lru_cache(maxsize=1)(_read_group)
     for file, group, row, record in _rows(path):
         if "reason" not in record:
             check_schema(record, f"a row of {str(file)!r}")
-            yield Result(record, functools.partial(_read_arrays, file, group, row))
+            yield Result(record, functools.partial(_read_arrays, read_group, file, group, row))
 
 
 def read_failures(path: Path) -> Iterator[Record]:
@@ -131,17 +133,18 @@ def read_records(path: Path) -> Iterator[list[str]]:
             yield opened.read_row_group(group, columns=["record"])["record"].to_pylist()
 
 
-@functools.lru_cache(maxsize=1)
 def _read_group(path: Path, group: int) -> Any:
-    """Read the arrays of rows that are next to each other, which are asked for one by one."""
+    """Read the arrays of rows that are next to each other."""
     parquet = require("pyarrow.parquet", "pyarrow", "Parquet", extra="ray")
     with parquet.ParquetFile(os.fspath(path)) as file:
         names = [name for name in ("shape", *ARRAYS) if name in file.schema_arrow.names]
         return file.read_row_group(group, columns=names)
 
 
-def _read_arrays(path: Path, group: int, row: int) -> dict[str, Array]:
-    table = _read_group(path, group)
+def _read_arrays(
+    read_group: Callable[[Path, int], Any], path: Path, group: int, row: int
+) -> dict[str, Array]:
+    table = read_group(path, group)
     shape = table["shape"][row].as_py()
     found = {}
     for name, kind in ARRAYS.items():

@@ -186,17 +186,20 @@ def test_failures_are_told_once_and_not_when_they_are_mended(folder):
     assert found["reason"] == "2"
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3])
-def test_shapes_of_few_channels(channels, tmp_path):
+def write_row(path, record, arrays):
     pytest.importorskip("pyarrow")
     from pyarrow import parquet as pq
 
+    pq.write_table(parquet.make_table([parquet.make_row(record, arrays)]), path)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_shapes_of_few_channels(channels, tmp_path):
     arrays = make_arrays(0)
     for name in ("attributions", "gradient", "error_map"):
         arrays[name] = arrays[name][..., :channels]
     record = {"image": "/a", **sample_results.make_record(0), "request": REQUEST}
-    table = parquet.make_table([parquet.make_row(record, arrays)])
-    pq.write_table(table, tmp_path / "a.parquet")
+    write_row(tmp_path / "a.parquet", record, arrays)
     (result,) = intgrad.read_results(tmp_path)
     assert {k: v.shape for k, v in result.arrays.items()} == {k: v.shape for k, v in arrays.items()}
 
@@ -210,3 +213,13 @@ def test_many_files_are_not_kept_open(folder, tmp_path):
     results = list(intgrad.read_results(tmp_path))
     assert len(results) == 30 * len(NAMES)
     assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_a_file_that_was_written_anew(folder, tmp_path):
+    """Under the same name: its arrays are those of its records."""
+    path = tmp_path / "rows.parquet"
+    for number in range(2):
+        result = list(intgrad.read_results(folder))[number]
+        write_row(path, result.record, result.arrays)
+        (found,) = intgrad.read_results(path)
+        np.testing.assert_array_equal(found.attributions, make_arrays(number)["attributions"])
