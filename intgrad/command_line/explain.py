@@ -84,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--arrays",
         choices=KEPT,
         default="compact",
-        help="compact: rounded to 0.3%% of a map's norm, a quarter of the bytes (default); full: as"
+        help="compact: rounded to half a percent of a map's norm and compressed (default); full: as"
         " they were computed",
     )
     parser.add_argument(

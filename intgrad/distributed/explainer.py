@@ -40,7 +40,7 @@ class Explainer:
     segments : str or int, optional
         Regions, as of `integrated_gradients`; patches of an eighth if None.
     arrays : {"compact", "full", "none"}
-        Rounded to 0.3 % of a map's norm; as they were computed; or none, regions only.
+        Rounded to half a percent of a map's norm; as they were computed; or none, regions only.
     references : sequence of path
         Photographs that "expected" compares with.
     load : mapping

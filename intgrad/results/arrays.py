@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 STEPS = {"attributions": 64, "gradient": 16, "error_map": 8, "pixel_error_map": 8}
-"""At how many steps, at least, the root mean square of an array lies: a map of 64 keeps 0.3 % of
-its norm, errors are estimates themselves."""
+"""At how many steps, at least, the root mean square of an array lies: a map of 64 loses less than
+half a percent of its norm, and errors are estimates themselves."""
 LEVEL = 4
 """Of zlib: the next ones take twice the time for a hundredth."""
 
