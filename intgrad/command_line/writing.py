@@ -56,7 +56,7 @@ class Writing:
         self._telling = telling
         self._model = model
         self._model_name = model_name
-        self._precision = precision
+        self._precision: Kept = precision
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="intgrad-write")
         self._waiting: deque[Future[None]] = deque()
 

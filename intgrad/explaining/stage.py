@@ -80,7 +80,7 @@ class Stage:
         else:
             content, called = Path(model).read_bytes(), Path(model).name
         self._name = name or called
-        self._arrays = arrays
+        self._arrays: Kept = arrays
         self._model = load_model(content, **load)
         index = None if target is None else find_target(target, self._model)
         pool = {"references": References(references, self._model)} if references else {}
