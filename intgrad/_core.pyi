@@ -71,6 +71,7 @@ def integrate(
     ]
     | None = None,
     per_image: int = 1,
+    apart: bool = False,
 ) -> dict[str, Any]: ...
 
 # The transforms of GradVisualizer, from csrc/binding/visual.c.

@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import os
+import random
+import secrets
 import signal
 from pathlib import Path
 
@@ -11,6 +13,12 @@ def pytest_report_header():
     from intgrad import _torch_build
 
     return f"intgrad built against torch {_torch_build.VERSION}"
+
+
+@pytest.fixture(autouse=True)
+def drawn_seeds(request, monkeypatch):
+    """Let draws without a seed be the same each time a test runs, and others in another test."""
+    monkeypatch.setattr(secrets, "randbits", random.Random(request.node.nodeid).getrandbits)
 
 
 @pytest.fixture

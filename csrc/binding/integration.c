@@ -242,13 +242,14 @@ static int allocate_results(integration *a, const wishes *wanted)
 }
 
 static ig_request to_request(const integration *a, ig_output output, int sample,
-                             Py_ssize_t batch_size, const wishes *wanted)
+                             Py_ssize_t batch_size, int apart, const wishes *wanted)
 {
     const size_t n = (size_t)PyArray_DIM(a->images, 0), m = (size_t)PyArray_DIM(a->baselines, 1);
     const size_t count = (size_t)PyArray_DIM(a->alphas, 0);
     const int adaptive = wanted->adaptive.tolerance > 0.0;
     const size_t paths = wanted->has_draws ? wanted->draws.count : m;
-    const size_t points = n * (adaptive ? wanted->adaptive.max_evaluations : paths * count);
+    const size_t points =
+        (apart ? 1 : n) * (adaptive ? wanted->adaptive.max_evaluations : paths * count);
     return (ig_request){
         .shape = ig_shape_of(a->images),
         .output = output,
@@ -272,6 +273,7 @@ static ig_request to_request(const integration *a, ig_output output, int sample,
                   .half_weights = a->half_weights ? PyArray_DATA(a->half_weights) : NULL},
         .adaptive = adaptive ? &wanted->adaptive : NULL,
         .batch_size = (size_t)batch_size < points ? (size_t)batch_size : points,
+        .apart = apart,
     };
 }
 
@@ -414,7 +416,7 @@ PyDoc_STRVAR(
     "          batch_size, sample=False, error_map=False, gradient=False, tolerance=0,\n"
     "          max_evaluations=0, most_retained=0, first_image=0, progress=None, labels=None,\n"
     "          region_counts=None, by_region=False, curve=None, draws=None,\n"
-    "          per_image=1)\n--\n\n"
+    "          per_image=1, apart=False)\n--\n\n"
     "Integrated Gradients of images (N, H, W, C) from baselines (1 or N, M, H, W, C) for\n"
     "targets (N, T), on the given nodes, or to a tolerance other than 0. Returns a dict:\n"
     "attributions, gradients and error_map (N, T, H, W, C) and pixel_error_map (N, T, H, W)\n"
@@ -428,31 +430,32 @@ PyDoc_STRVAR(
     "guided or stay; draws are (count, per_stratum, draw, starts, statistic,\n"
     "tolerance, by_region, max_evaluations), where draw(image, number) returns a picture: see\n"
     "backend.h and integrate.h. evaluations (N) are theirs.\n"
-    "Messages count per_image images as one.");
+    "Messages count per_image images as one. apart keeps images out of each other's batches.");
 
 static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {
-        "model",         "images",          "baselines",     "targets",     "alphas",    "weights",
-        "half_weights",  "output",          "batch_size",    "sample",      "error_map", "gradient",
-        "tolerance",     "max_evaluations", "most_retained", "first_image", "progress",  "labels",
-        "region_counts", "by_region",       "curve",         "draws",       "per_image", NULL};
+        "model",       "images",       "baselines", "targets",         "alphas",
+        "weights",     "half_weights", "output",    "batch_size",      "sample",
+        "error_map",   "gradient",     "tolerance", "max_evaluations", "most_retained",
+        "first_image", "progress",     "labels",    "region_counts",   "by_region",
+        "curve",       "draws",        "per_image", "apart",           NULL};
     PyObject *model, *images, *baselines, *targets, *alphas, *weights, *half;
     PyObject *progress = Py_None, *labels = Py_None, *region_counts = Py_None;
     PyObject *curve = Py_None, *draws = Py_None;
     const char *output_name;
     Py_ssize_t batch_size, max_evaluations = 0, most_retained = 0, first_image = 0, per_image = 1;
-    int sample = 0;
+    int sample = 0, apart = 0;
     ig_output output;
     PyObject *answer = NULL;
     integration a = {0};
     wishes wanted = {0};
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OOOOOOOsn|pppdnnnOOOpOOn", names, &model, &images, &baselines,
+            args, keywords, "OOOOOOOsn|pppdnnnOOOpOOnp", names, &model, &images, &baselines,
             &targets, &alphas, &weights, &half, &output_name, &batch_size, &sample,
             &wanted.error_map, &wanted.gradient, &wanted.adaptive.tolerance, &max_evaluations,
             &most_retained, &first_image, &progress, &labels, &region_counts,
-            &wanted.adaptive.by_region, &curve, &draws, &per_image) ||
+            &wanted.adaptive.by_region, &curve, &draws, &per_image, &apart) ||
         !ig_check_positive(per_image, "per_image") || !ig_to_output(output_name, &output) ||
         !ig_check_positive(batch_size, "batch_size"))
         return NULL;
@@ -472,7 +475,7 @@ static PyObject *core_integrate(PyObject *module, PyObject *args, PyObject *keyw
         !allocate_results(&a, &wanted))
         goto done;
     wanted.picture_size = ig_shape_size(ig_shape_of(a.images));
-    ig_request request = to_request(&a, output, sample, batch_size, &wanted);
+    ig_request request = to_request(&a, output, sample, batch_size, apart, &wanted);
     request.first_image = (size_t)first_image;
     request.per_image = (size_t)per_image;
     ig_result result = to_result(&a);

@@ -1,9 +1,10 @@
 /* integrate.c - the schedule of path integrals.
  *
  * Every image is a job (job.h) that wants points evaluated. Batches are filled from the oldest job
- * first and run on into the next image, so that only the very last is short. A job that is finished
- * is used again. Memory is therefore that of the jobs in one batch, whatever the number of images
- * and nodes, and where gradients are retained, of as many as the request allows.
+ * first and run on into the next image, so that only the very last is short; where images are kept
+ * apart, each one's are as even as can be. A job that is finished is used again. Memory is
+ * therefore that of the jobs in one batch, whatever the number of images and nodes, and where
+ * gradients are retained, of as many as the request allows.
  */
 #include "integrate.h"
 
@@ -104,6 +105,14 @@ static ig_status issue_point(schedule *s, size_t j, size_t slot, ig_error *error
     return ig_job_issue(&s->work, s->jobs[j], &s->points[slot], &s->origins[slot], error);
 }
 
+/* The first of as few batches of at most `limit` as hold all points that a job wants, which are
+ * some; they differ by one at most. */
+static size_t even_batch(const ig_job *job, size_t limit)
+{
+    const size_t wanted = job->decided - job->issued, batches = 1 + (wanted - 1) / limit;
+    return 1 + (wanted - 1) / batches;
+}
+
 /* Fills a batch of up to `limit` points from the jobs in work, starting new ones as needed. */
 static ig_status fill_batch(schedule *s, size_t limit, size_t *ret_n, ig_error *error)
 {
@@ -115,9 +124,11 @@ static ig_status fill_batch(schedule *s, size_t limit, size_t *ret_n, ig_error *
                 break;
             status = start_job(s, error);
         }
+        if (status == IG_OK && s->request->apart && ig_job_wants(s->jobs[j]))
+            limit = even_batch(s->jobs[j], limit);
         while (status == IG_OK && n < limit && ig_job_wants(s->jobs[j]) && has_room(s, j))
             status = issue_point(s, j, n++, error);
-        if (status == IG_OK && ig_job_wants(s->jobs[j]))
+        if (status == IG_OK && (s->request->apart || ig_job_wants(s->jobs[j])))
             break;
     }
     *ret_n = n;
@@ -268,8 +279,9 @@ static ig_status score_pictures(schedule *s, const end_points *ends, all_done *p
     float *scores = malloc(ends->count * about.num_classes * sizeof *scores);
     if (!scores)
         return no_memory(error);
-    status = ig_scores(&work, ends->pixels, ends->count, about.num_classes, &s->result->batch_size,
-                       scores, error);
+    size_t one = 1;
+    status = ig_scores(&work, ends->pixels, ends->count, about.num_classes,
+                       s->request->apart ? &one : &s->result->batch_size, scores, error);
     for (size_t k = 0; status == IG_OK && k < ends->count; k++)
         status = add_scores(s, ends, k, scores + k * about.num_classes, about.num_classes, error);
     free(scores);

@@ -74,6 +74,8 @@ typedef struct {
     const ig_adaptive *adaptive; /* NULL: the nodes are those given; else they are not looked at */
     const ig_draws *draws;       /* NULL: a path from each baseline */
     size_t batch_size;           /* points evaluated together */
+    int apart; /* each image has batches of its own, for in a larger one a network's kernels may
+                  round otherwise: its bits are then the same whatever is beside it */
 } ig_request;
 
 typedef struct {

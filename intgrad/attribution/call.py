@@ -254,6 +254,8 @@ def _run(
     options["batch_size"] = model._batch_size(plan.batch_size, batch.shape[1:])
     options["sample"] = baselines.is_sample
     options["per_image"] = targets if alone else 1
+    # Of a guided path a point at a time is known: batches are filled from many images.
+    options["apart"] = model._keeps_apart and plan.curve.path != "guided"
     result = integrate(model, batch, pixels, indices, segments, plan, options, update, first_image)
     if alone:
         for name, values in result.items():

@@ -47,7 +47,8 @@ def iter_integrated_gradients(
     """Attribute the scores of many images, one after the other.
 
     Takes no more images than it works on, so that memory stays the same for ten and for a million:
-    `images` may be a generator or a memory map. Batches are filled across images.
+    `images` may be a generator or a memory map. On a GPU, and of a callable, batches are filled
+    across images; on a CPU each image has its own, and the bits that it has alone.
 
     Parameters
     ----------
@@ -192,11 +193,13 @@ class _Stream:
         # With a tolerance an image asks for few points at a time, and others have to fill a batch.
         fixed = self.plan.tolerance is None and self.plan.curve.path != "guided"
         points = self.plan.draws.count if self.plan.draws else self.plan.steps
-        enough = 16 * batch_size // points if fixed else batch_size
+        enough = max(16 * batch_size // points, 4)
+        if not fixed:
+            enough = batch_size * math.ceil(4 / batch_size)
         targets: int = math.prod(np.shape(target)) or 1
         results = (1 + self.plan.error_map + self.plan.gradient) * targets
         most = CHUNK_BYTES // (image.nbytes * (1 + results))
-        return max(1, min(max(enough, 4) * len(self.model._handles), most))
+        return max(1, min(enough * len(self.model._handles), most))
 
     def explain(self, chunk: _Chunk, show: Show) -> Iterator[tuple[Float32Array, Any]]:
         """Yield the results of a chunk; if one image of it fails, of those before it."""

@@ -325,7 +325,9 @@ class Model:
         `first_image` is what messages call the first one.
         """
         if targets is None:
-            scores = self._compute_scores(batch, self._probabilities_output, first_image)
+            scores = self._compute_scores(
+                batch, self._probabilities_output, first_image, 1 if self._keeps_apart else None
+            )
             return scores.argmax(axis=1)[:, np.newaxis], False
         return resolve_targets(targets, len(batch), self.labels, self.num_classes)
 
@@ -378,6 +380,14 @@ class Model:
             most = images(64, 256)
             self._fitting[shape] = _core.fitting_batch(self._handle, height, width, channels, most)
         return self._fitting[shape] or images(16, 64)
+
+    @property
+    def _keeps_apart(self) -> bool:
+        """Whether an image has batches of its own, so that its bits do not depend on others.
+
+        On a CPU that costs next to nothing; a GPU wants batches that are full.
+        """
+        return self.backend != "callable" and not self.device.startswith("cuda")
 
     def _label(self, index: int) -> str:
         return str(index) if self.labels is None else self.labels[index]

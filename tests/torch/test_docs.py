@@ -81,6 +81,8 @@ def test_pages(page, tmp_path, monkeypatch):
             warnings.simplefilter("ignore")
         for number, block in enumerate(blocks(page, "python")):
             exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+    for query in blocks(page, "sql"):
+        assert pytest.importorskip("duckdb").sql(query).fetchall()
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)

@@ -128,6 +128,28 @@ def test_number_of_gradients_is_what_the_rule_says(rule, baselines):
     assert all(size == 4 for size in function.batches[: points // 4])
 
 
+@pytest.mark.parametrize(("steps", "batch_size", "sizes"), [
+    (16, 16, [9, 8]), (16, 5, [5, 4, 4, 4]), (4, 5, [5]), (4, 64, [5]), (2, 1, [1, 1, 1]),
+])  # fmt: skip
+def test_images_that_are_kept_apart_have_even_batches(steps, batch_size, sizes):
+    function = Wave(SHAPE)
+    nodes = _core.nodes("trapezoid", steps)
+    images, black = pixels((3, *SHAPE)), np.zeros((1, 1, *SHAPE), np.float32)
+    targets = np.array([[0], [1], [2]])
+    seen, batches = [], []
+
+    def watch(batch, chosen):
+        batches.append(len(batch))
+        seen.append(set(chosen))
+        return function(batch, chosen)
+
+    model = _core.callable_model(watch)
+    result = _core.integrate(model, images, black, targets, *nodes, "logit", batch_size, apart=True)
+    assert batches == 3 * sizes
+    assert all(len(chosen) == 1 for chosen in seen)
+    assert result["batch_size"] == min(batch_size, steps + 1)
+
+
 def test_targets_of_an_image_count_as_one_evaluation_each():
     function = Polynomial(2, SHAPE)
     _, info = explain(function, pixels(SHAPE), [[0, 2]], steps=7)
@@ -148,12 +170,13 @@ SIZES = st.integers(1, 3)
     batch_size=st.integers(1, 40),
     shared=st.booleans(),
     sample=st.booleans(),
+    apart=st.booleans(),
     shape=st.tuples(SIZES, SIZES, SIZES),
 )
 def test_any_schedule_equals_the_twin(
-    images, baselines, targets, steps, rule, batch_size, shared, sample, shape
+    images, baselines, targets, steps, rule, batch_size, shared, sample, apart, shape
 ):
-    """N images x M baselines x T targets x nodes, in batches that mix them."""
+    """N images x M baselines x T targets x nodes, in batches that mix them or do not."""
     function = Wave(shape)
     x = pixels((images, *shape), seed=1)
     start = pixels((1 if shared else images, baselines, *shape), seed=2)
@@ -171,7 +194,7 @@ def test_any_schedule_equals_the_twin(
         batch_size,
         sample,
         half is not None,
-        None,
+        apart=apart,
     )
     scores, _ = function(x, np.zeros(images, int))
     for i in range(images):

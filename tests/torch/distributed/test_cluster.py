@@ -1,4 +1,7 @@
-"""A local cluster of Ray: the same rows as in one process, whatever dies on the way."""
+"""A local cluster of Ray: the same rows as in one process, whatever dies on the way.
+
+Batches do not divide the points, and the network minds how many are beside each other.
+"""
 
 import os
 import signal
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import METADATA, Smooth, archive
+from small_models import METADATA, Dense, archive
 
 import intgrad
 from intgrad.command_line import main as cli
@@ -32,13 +35,13 @@ ROOT = Path(__file__).parents[3]
 def place(tmp_path_factory):
     """A model, photographs of several sizes, and what one process makes of them."""
     place = tmp_path_factory.mktemp("cluster")
-    (place / "model.pt").write_bytes(archive(Smooth(), metadata=METADATA))
+    (place / "model.pt").write_bytes(archive(Dense(), metadata=METADATA))
     (place / "photos").mkdir()
     for k in range(COUNT):
         size = (20 + k % 7, 30 - k % 5, 3)
         pixels = np.random.default_rng(k).integers(0, 200, size, dtype=np.uint8)
         PIL.fromarray(pixels).save(place / f"photos/{k:02}.png")
-    words = ["--steps=4", "--batch-size=5", "--arrays=full", "--device=cpu"]
+    words = ["--steps=8", "--batch-size=7", "--arrays=full", "--device=cpu"]
     command = ["explain", str(place / "photos"), "--model", str(place / "model.pt"), *words]
     assert cli.main([*command, "--out", str(place / "single")]) == 0
     return place, command
@@ -81,8 +84,8 @@ def test_a_worker_that_is_killed(place, cluster, tmp_path):
         fn_constructor_kwargs={
             "mark": str(tmp_path / "killed"),
             "model": (place / "model.pt").read_bytes(),
-            "steps": 4,
-            "batch_size": 5,
+            "steps": 8,
+            "batch_size": 7,
             "arrays": "full",
             "load": {"device": "cpu"},
         },
@@ -124,7 +127,7 @@ def test_the_command_line_on_a_cluster(place, cluster, tmp_path, capsys):
     assert len(names) == COUNT + 1
     assert set(names.values()) == {1}
     assert cli.main([*command, "--steps=5"]) == 1
-    assert "answers another request (steps was 4, and now is 5)" in capsys.readouterr().err
+    assert "answers another request (steps was 8, and now is 5)" in capsys.readouterr().err
 
 
 def test_a_driver_that_is_killed(place, tmp_path):
