@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..pictures.colours import NEGATIVE, POSITIVE, diverging
+from ..pictures.contents import Key
 from ..pictures.meanings import MEANINGS, Meaning, find_meaning
 from ..pictures.panels import EFFECT_UNSIGNED, EFFECTS, explain_colours
+from ..pictures.styles import UNCERTAIN
 from ..results.records import Record
 
 K = 2.0
@@ -97,7 +99,7 @@ def make_about(
         "facts": facts,
         "order": order,
         "command": command,
-        "key": [{"colour": each.colour, "text": _forget_k(each.text)} for each in key],
+        "key": [_tell_key(each) for each in key],
         "colours": {"raises": shades[-1].tolist(), "lowers": shades[0].tolist()},
     }
 
@@ -106,9 +108,11 @@ def _without_area(unit: str) -> str:
     return unit.removesuffix(" per region").removesuffix(", sum over region")
 
 
-def _forget_k(text: str) -> str:
-    """Return a key's text without a number, for which the page has a slider."""
-    return "too uncertain to call: within the error bars of 0" if "too uncertain" in text else text
+def _tell_key(key: Key) -> dict[str, Any]:
+    """Return a key, of what is uncertain without a number, for which the page has a slider."""
+    of_bars = key.colour == UNCERTAIN
+    text = "too uncertain to call: within the error bars of 0" if of_bars else key.text
+    return {"colour": key.colour, "text": text, "ofBars": of_bars}
 
 
 def _say(value: Any) -> str:

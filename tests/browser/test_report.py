@@ -371,6 +371,25 @@ def test_maps_without_a_sign(tmp_path, open_page):
     assert page.locator("#runs .bar span").first.inner_text() == "0"
 
 
+def test_error_bars_that_are_not_there(tmp_path, open_page):
+    """Nothing speaks of them; the next photograph may have some."""
+    bare = {name: array for name, array in make_arrays(0).items() if "error" not in name}
+    regions = {**make_record(0)["regions"], "deviations": [None] * 16}
+    photograph = sample_results.save_photograph(tmp_path / "photos", "bare", 0)
+    with Results(tmp_path / "out", REQUEST, []) as results:
+        sample_results.add(results, photograph, 0, arrays=bare, regions=regions)
+    fill(tmp_path / "out", tmp_path / "photos", ["known"])
+    report_on(tmp_path / "out")
+    page = open_page(tmp_path / "out/index.html", fragment="#image-0")
+    wait_for_maps(page)
+    slider, key = page.get_by_role("slider", name="Error bars"), page.get_by_text("too uncertain")
+    assert page.locator("#name").inner_text() == "bare.png"
+    assert (slider.count(), key.is_visible()) == (0, False)
+    page.get_by_role("button", name="Next").click()
+    slider.wait_for()
+    assert (slider.count(), key.is_visible()) == (1, True)
+
+
 def test_records_of_an_older_version(tmp_path, open_page):
     """Which know nothing of thumbnails, views, or what the model saw."""
     fill(tmp_path / "out", tmp_path / "photos", names=["a"])

@@ -16,8 +16,8 @@ const view = {
     form.addEventListener("submit", (event) => event.preventDefault());
     byId("previous").addEventListener("click", () => this.step(-1));
     byId("next").addEventListener("click", () => this.step(1));
-    byId("key").replaceChildren(...intgrad.about.key.map(({ colour, text }) =>
-      make("li", {}, Object.assign(make("i"), { style: `background: rgb(${colour})` }), text)));
+    byId("key").replaceChildren(...intgrad.about.key.map(({ colour, text, ofBars }) =>
+      make("li", { className: ofBars ? "of-bars" : "" }, Object.assign(make("i"), { style: `background: rgb(${colour})` }), text)));
   },
 
   async show(card, focus) {
@@ -39,6 +39,8 @@ const view = {
     byId("runs").classList.toggle("many", columns.length > 1);
     byId("runs").style.setProperty("--runs", columns.length);
     byId("runs").replaceChildren(...columns.map(({ element }) => element));
+    const known = columns.some(hasBars);
+    for (const each of [byId("threshold").parentNode, ...document.querySelectorAll(".of-bars")]) each.hidden = !known;
     this.draw();
     for (const direction of [1, -1]) { // what is likely to be asked for next
       for (const run of this.neighbour(direction)?.runs ?? []) if (run.view) intgrad.findView(run.view);
@@ -120,6 +122,11 @@ const view = {
     }
   },
 };
+
+/** Say whether anything of a run has error bars. */
+function hasBars({ maps, record }) {
+  return Boolean(maps?.deviations || record?.regions?.deviations.some((each) => each !== null));
+}
 
 /** Say what is drawn of a run, in what order. */
 function describePanels(maps, record, meaning) {
