@@ -47,8 +47,9 @@ demo: $(MODEL)
 	@rm -f out/explained.jsonl
 	$(BIN)/intgrad explain $(KITCHEN)/datasets/kitchenware-data/images/0412.jpg --model $(MODEL) --out out
 
+# As many at a time as there are cores, with a thread each; those of a file share what it sets up.
 test: $(VENV)/test.stamp $(KITCHEN)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 notebooks: $(VENV)/test.stamp $(KITCHEN)
 	INTGRAD_NOTEBOOK_STEPS=16 $(BIN)/python -m pytest --nbmake notebooks

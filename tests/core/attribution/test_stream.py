@@ -150,7 +150,7 @@ def test_one_target_for_all(target):
     ("targets", "error", "text"),
     [
         ([1, 1], ValueError, "one for each of 23 images, got 2"),
-        (iter([1, 1]), ValueError, "targets ended before image 2"),
+        pytest.param(iter([1, 1]), ValueError, "targets ended before image 2", id="iterator"),
         ([1, 1, 99, *[1] * 20], IndexError, "target 99"),
         ([1, 1, "cat", *[1] * 20], ValueError, "image 2: .*'cat'"),
         ([1, 1, 0.5, *[1] * 20], TypeError, "image 2: .* got 0.5"),

@@ -61,7 +61,9 @@ def test_bgr_is_that_of_the_network():
     assert read.offset == [-124, -117, -104]  # on RGB, before they are reversed
 
 
-@pytest.mark.parametrize("wrap", [dict, json.dumps, lambda c: {"pretrained_cfg": c}], ids=str)
+@pytest.mark.parametrize(
+    "wrap", [dict, json.dumps, lambda c: {"pretrained_cfg": c}], ids=["dict", "json", "nested"]
+)
 def test_timm(wrap):
     config = {"input_size": [3, 224, 288], "interpolation": "bicubic", "crop_pct": 0.9}
     read = read_preprocess(wrap({**config, "crop_mode": None, "num_classes": 5}))
@@ -185,8 +187,12 @@ def test_what_cannot_be_known(form, text):
 @pytest.mark.parametrize(
     ("form", "text"),
     [
-        (functools.partial(make, "ImageClassification"), "pass weights.transforms()"),
-        (make("Weights", transforms=functools.partial(make)), "pass weights.transforms()"),
+        pytest.param(
+            functools.partial(make, "ImageClassification"), "pass weights.transforms", id="partial"
+        ),
+        pytest.param(
+            make("Weights", transforms=functools.partial(make)), "weights.transforms", id="weights"
+        ),
         ({"size": 5, "do_resize": True, "image_mean": 0.5}, "image_std"),
         ({"size": 5, "do_normalize": False}, "does not say resample.*AutoImageProcessor"),
         ({"input_size": 224, "crop_pct": 1}, "input_size=.channels, height, width.*224"),

@@ -24,6 +24,14 @@ def model():
     return intgrad.load_model(Dense(), **FACTS)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     "iterate",
     [
@@ -49,6 +57,11 @@ def test_bits_are_those_of_the_image_alone(model, iterate, batch_size):
         for key, value in vars(expected).items():
             if key not in ("seconds", "versions"):
                 np.testing.assert_array_equal(getattr(info, key), value, key)
+
+
+def test_so_they_are_with_two_threads(model, two_threads):
+    """Which share the rows of a batch, so that it matters which row one is."""
+    test_bits_are_those_of_the_image_alone(model, PATHS, 6)
 
 
 def test_the_network_minds_how_many_are_beside_it(model):
