@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -52,10 +52,10 @@ def compare_runs(
     OSError, ValueError
         If one holds no results, or they have no photograph in common.
     """
-    found = [{result.record["image"]: result for result in read_results(each)} for each in folders]
+    found = [_by_path(folder) for folder in folders]
     common = _find_common(found)
     if not common:  # a folder may come from another machine
-        found = [_by_name(results.values()) for results in found]
+        found = [_by_name(results) for results in found]
         common = _find_common(found)
     if not common:
         names = " and ".join(repr(str(folder)) for folder in folders)
@@ -98,6 +98,8 @@ def write_comparison(
             "runs": [make_run(record) for record in records],
         }
         cards.add(card, records)
+        for result in each.results:
+            result.forget()
     cards.flush()
     first = compared[0].results
     runs = [
@@ -112,11 +114,20 @@ def write_comparison(
         write_single(out, title, lead, runs)
 
 
-def _by_name(results: Iterable[Result]) -> dict[str, Result]:
+def _by_path(folder: Path) -> dict[str, Result]:
+    """Return results by the paths of their photographs; of many, little is kept in memory."""
+    found = {}
+    for result in read_results(folder):
+        found[result.record["image"]] = result
+        result.forget()
+    return found
+
+
+def _by_name(results: Mapping[str, Result]) -> dict[str, Result]:
     """Return results by the names of their photographs, where these are unmistakable."""
     named: dict[str, list[Result]] = {}
-    for result in results:
-        named.setdefault(PurePath(result.record["image"]).name, []).append(result)
+    for image, result in results.items():
+        named.setdefault(PurePath(image).name, []).append(result)
     return {name: same[0] for name, same in named.items() if len(same) == 1}
 
 
@@ -136,5 +147,4 @@ def _bring_view(result: Result, folder: Path, out: Path, name: str) -> dict[str,
             files = draw_view(result, out, name)
         except (OSError, ValueError):
             files = dict.fromkeys(files)
-        result.forget()
     return {"picture": None, **files}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -81,10 +82,15 @@ def read(path: Path) -> Iterator[Result]:
     """Yield what was explained, of a file or all files of a folder."""
     # Rows of a group are asked for one by one. Not for longer: the file may be written anew.
     read_group = functools.lru_cache(maxsize=1)(_read_group)
+    read_texts = functools.lru_cache(maxsize=1)(_read_texts)
     for file, group, row, record in _rows(path):
         if "reason" not in record:
             check_schema(record, f"a row of {str(file)!r}")
-            yield Result(record, functools.partial(_read_arrays, read_group, file, group, row))
+            yield Result(
+                record,
+                functools.partial(_read_record, read_texts, file, group, row),
+                functools.partial(_read_arrays, read_group, file, group, row),
+            )
 
 
 def read_failures(path: Path) -> Iterator[Record]:
@@ -117,6 +123,13 @@ def read_records(path: Path) -> Iterator[list[str]]:
     OSError
         If it cannot be read.
     """
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            yield _texts_of(file, group)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
     pa = require("pyarrow", "pyarrow", "Parquet", extra="ray")
     parquet = require("pyarrow.parquet", "pyarrow", "Parquet", extra="ray")
     try:
@@ -129,14 +142,29 @@ def read_records(path: Path) -> Iterator[list[str]]:
     with opened:
         if "record" not in opened.schema_arrow.names:
             raise ValueError(f"{str(path)!r} holds other columns than results of intgrad")
-        for group in range(opened.num_row_groups):
-            yield opened.read_row_group(group, columns=["record"])["record"].to_pylist()
+        yield opened
+
+
+def _texts_of(file: Any, group: int) -> list[str]:
+    texts: list[str] = file.read_row_group(group, columns=["record"])["record"].to_pylist()
+    return texts
+
+
+def _read_texts(path: Path, group: int) -> list[str]:
+    """Read the records of rows that are next to each other, as texts."""
+    with _open(path) as file:
+        return _texts_of(file, group)
+
+
+def _read_record(
+    read_texts: Callable[[Path, int], list[str]], path: Path, group: int, row: int
+) -> Record:
+    return dict(json.loads(read_texts(path, group)[row]))
 
 
 def _read_group(path: Path, group: int) -> Any:
     """Read the arrays of rows that are next to each other."""
-    parquet = require("pyarrow.parquet", "pyarrow", "Parquet", extra="ray")
-    with parquet.ParquetFile(os.fspath(path)) as file:
+    with _open(path) as file:
         names = [name for name in ("shape", *ARRAYS) if name in file.schema_arrow.names]
         return file.read_row_group(group, columns=names)
 

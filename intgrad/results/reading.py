@@ -93,9 +93,10 @@ def record_schema() -> dict[str, Any]:
 
 def _read_folder(folder: Path) -> Iterator[Result]:
     records = explained(folder)
-    for index, record in enumerate(records):
+    for index, (start, record) in enumerate(records.located()):
         check_schema(record, records.place(index))
-        yield Result(record, functools.partial(_read_arrays, folder, record))
+        read_arrays = functools.partial(_read_arrays, folder, record["arrays"])
+        yield Result(record, functools.partial(records.read_at, start), read_arrays)
 
 
 def read_failures(folder: Path) -> Iterator[Record]:
@@ -104,10 +105,10 @@ def read_failures(folder: Path) -> Iterator[Record]:
     return drop_explained(itertools.chain(failures, explained(folder)))
 
 
-def _read_arrays(folder: Path, record: Record) -> dict[str, Array]:
-    if record["arrays"] is None:
+def _read_arrays(folder: Path, name: str | None) -> dict[str, Array]:
+    if name is None:
         return {}
-    path = folder / record["arrays"]
+    path = folder / name
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)

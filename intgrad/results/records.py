@@ -48,12 +48,24 @@ class Records:
         ValueError
             If the file holds something else.
         """
+        return (record for _, record in self.located())
+
+    def located(self) -> Iterator[tuple[int, Record]]:
+        """Yield each record after the byte at which it begins, for `read_at`."""
         if not self._file.exists():
             return
+        start = 0
         with self._file.open("rb") as file:
             for number, line in enumerate(file):
                 if line.endswith(b"\n"):
-                    yield self._parse(self.place(number), line)
+                    yield start, self._parse(self.place(number), line)
+                start += len(line)
+
+    def read_at(self, start: int) -> Record:
+        """Read the record that begins at a byte."""
+        with self._file.open("rb") as file:
+            file.seek(start)
+            return self._parse(f"byte {start} of {str(self._file)!r}", file.readline())
 
     def was_cut(self) -> bool:
         """Say whether the last line is not whole, and has to be removed before others come."""

@@ -13,22 +13,45 @@ Array = npt.NDArray[Any]
 
 
 class Result:
-    """What was found of a photograph; its arrays are read when they are first asked for.
+    """What was found of a photograph; its arrays are read when they are first asked for."""
 
-    Attributes
-    ----------
-    record : dict
-        As `intgrad.record_schema` describes it: label, score, error, regions, settings, versions.
-    """
-
-    def __init__(self, record: Record, read: Callable[[], Mapping[str, Array]]) -> None:
-        self.record = record
-        self._read = read
+    def __init__(
+        self,
+        record: Record,
+        read_record: Callable[[], Record],
+        read_arrays: Callable[[], Mapping[str, Array]],
+    ) -> None:
+        self._image: str = record["image"]
+        self._label: str | None = record["label"]
+        self._record: Record | None = record
         self._arrays: Mapping[str, Array] | None = None
+        self._read_record = read_record
+        self._read_arrays = read_arrays
 
     def __repr__(self) -> str:
         """Say of which photograph it is."""
-        return f"<intgrad Result: {self.record['image']!r}, {self.record['label']}>"
+        return f"<intgrad Result: {self._image!r}, {self._label}>"
+
+    @property
+    def record(self) -> Record:
+        """Label, score, error, regions, settings, versions: see `intgrad.record_schema`.
+
+        Raises
+        ------
+        OSError, ValueError
+            If it was forgotten, and its file is lost or was written anew since.
+        """
+        if self._record is None:
+            try:
+                record = self._read_record()
+            except (IndexError, ValueError):
+                record = {}
+            if record.get("image") != self._image:
+                raise ValueError(
+                    f"the results of {self._image!r} were written anew: read_results them again"
+                )
+            self._record = record
+        return self._record
 
     @property
     def arrays(self) -> Mapping[str, Array]:
@@ -44,12 +67,12 @@ class Result:
             If it is damaged.
         """
         if self._arrays is None:
-            self._arrays = self._read()
+            self._arrays = self._read_arrays()
         return self._arrays
 
     def forget(self) -> None:
-        """Let go of the arrays; they are read anew when they are asked for again."""
-        self._arrays = None
+        """Let go of record and arrays; they are read anew when they are asked for again."""
+        self._record = self._arrays = None
 
     @property
     def attributions(self) -> Array:
@@ -61,9 +84,7 @@ class Result:
             If arrays were not kept.
         """
         if "attributions" not in self.arrays:
-            raise ValueError(
-                f"of {self.record['image']!r} no attributions were kept (--arrays none)"
-            )
+            raise ValueError(f"of {self._image!r} no attributions were kept (--arrays none)")
         return self.arrays["attributions"]
 
     @property

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unsanitized
 
 def result(attributions, **others):
     record = {"image": "/a.png", "picture": "a.png", **make_record(0), **others}
-    return Result(record, lambda: {"attributions": attributions})
+    return Result(record, lambda: record, lambda: {"attributions": attributions})
 
 
 def maps(seed=0, shape=(30, 20, 3)):

@@ -63,10 +63,33 @@ def test_arrays_are_read_when_they_are_asked_for(folder):
     assert results[0].record["label"] == "cat"
     with pytest.raises(FileNotFoundError, match=r"plain\.npz"):
         results[0].attributions  # noqa: B018
-    first = results[1].arrays
-    assert results[1].arrays is first
-    results[1].forget()
-    assert results[1].arrays is not first
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_what_was_forgotten_is_read_anew(kind, folder, tmp_path):
+    place = folder
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        place = tmp_path / "rows.parquet"
+        to_parquet(folder, place)
+    results = list(intgrad.read_results(place))
+    records, arrays = [each.record for each in results], results[1].arrays
+    assert results[1].record is records[1]
+    assert results[1].arrays is arrays
+    for result in results:
+        result.forget()
+    assert [each.record for each in reversed(results)] == records[::-1]
+    assert results[1].record is not records[1]
+    assert results[1].arrays is not arrays
+    # A file that is written anew has others where these were.
+    if kind == "folder":
+        lines = (folder / "explained.jsonl").read_text().splitlines(keepends=True)
+        (folder / "explained.jsonl").write_text("".join(lines[3:]))
+    else:
+        to_parquet(folder, place, rows_in_a_group=3)
+    results[-1].forget()
+    with pytest.raises(ValueError, match="were written anew: read_results them again"):
+        results[-1].record  # noqa: B018
 
 
 def test_a_result_says_whose_it_is(folder):
