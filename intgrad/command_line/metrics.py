@@ -26,6 +26,7 @@ from ..report.writing import Report
 from ..results.folder import lock
 from ..results.reading import read_failures
 from ..results.records import RECORDS, Record, Records, explained
+from ..results.result import check_schema
 from . import archives
 from .telling import Telling, printable, say
 
@@ -33,6 +34,8 @@ OF_A_SCORE = ("infidelity", "mu_fidelity", "sensitivity_n")
 """Those that take what was explained for what they perturb."""
 KNOWN = ("deletion", "insertion", "aic", "sic", "road", *OF_A_SCORE)
 """Those that need nothing but a map and the model."""
+SAME = 0.02
+"""How far off a score may be that is the same: another device rounds otherwise."""
 BETWEEN = 30.0
 """Seconds after which records are written anew, so that a kill loses no more."""
 CERTAIN = (*CONSTANTS, "mean", "blur")
@@ -100,9 +103,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         file = explained(options.folder)
         records = list(file)
-        if not records:
-            raise ValueError(f"{str(options.folder)!r} has no {RECORDS} of photographs explained")
-        _check_same_model(records, options.model)
+        _check_records(records, file, options)
         model = archives.load(options.model, options)
         failed = _measure_folder(model, file, records, names, options)
         Report(
@@ -111,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         os.close(held)
     for name in names:
-        say(_summarise(name, records))
+        say(_summarise(name, records, model))
     return 1 if failed else 0
 
 
@@ -123,7 +124,7 @@ def _measure_folder(
     options: argparse.Namespace,
 ) -> int:
     """Measure what was not measured yet, and write it down; return how many failed."""
-    todo = list(_find_work(records, names))
+    todo = list(_find_work(records, names, model))
     if len(todo) < len(records):
         say(f"{len(records) - len(todo)} of {len(records)} were measured before")
     failed, written = 0, time.monotonic()
@@ -152,11 +153,11 @@ def _measure_folder(
 
 
 def _find_work(
-    records: list[Record], names: list[str]
+    records: list[Record], names: list[str], model: Model
 ) -> Iterator[tuple[int, dict[str, Metric | str]]]:
     """Yield the numbers of records, and the metrics that they do not have yet."""
     for number, record in enumerate(records):
-        metrics = {name: _make_metric(name, record) for name in names}
+        metrics = {name: _make_metric(name, record, model) for name in names}
         known = record.get("metrics", {})
         missing = {
             name: metric
@@ -171,7 +172,7 @@ def _convention(metric: Metric | str) -> str:
     return metric if isinstance(metric, str) else metric.convention
 
 
-def _make_metric(name: str, record: Record) -> Metric | str:
+def _make_metric(name: str, record: Record, model: Model) -> Metric | str:
     """Return a metric, told what was explained; or why it says nothing of such maps."""
     options: dict[str, Any] = {}
     if name in OF_A_SCORE:
@@ -189,6 +190,7 @@ def _make_metric(name: str, record: Record) -> Metric | str:
         else:
             options["baseline"] = record["baseline"]
     metric, _ = find_metric(functools.partial(METRICS[name], **options))
+    metric.meet(model)
     return metric
 
 
@@ -204,6 +206,7 @@ def _measure(
     with np.load(options.folder / record["arrays"]) as arrays:
         maps = {"attributions": arrays["attributions"]}
     pixels = model.load_image(record["image"])
+    _check_same_score(model, pixels, record)
     subjects = Subjects(model, pixels, record["target"], maps, {})
     metrics = {name: metric for name, metric in asked.items() if not isinstance(metric, str)}
     rows = measure_all(list(metrics.values()), subjects, options.batch_size, False)
@@ -219,15 +222,36 @@ def _measure(
     return found | unmeasurable
 
 
-def _check_same_model(records: list[Record], path: Path) -> None:
-    """Raise a ValueError where maps were made with another model."""
-    digest = archives.identify(path)
-    for record in records:
+def _check_records(records: list[Record], file: Records, options: argparse.Namespace) -> None:
+    """Raise a ValueError where there are none, or they were made with another model."""
+    folder = str(options.folder)
+    if not records and any(options.folder.rglob("*.parquet")):
+        raise ValueError(
+            f"{folder!r} holds rows of a cluster (--ray), to whose records nothing is added:"
+            " measure what intgrad.read_results gives of them with intgrad.metrics.compare"
+        )
+    if not records:
+        raise ValueError(f"{folder!r} has no {RECORDS} of photographs explained")
+    digest = archives.identify(options.model)
+    for number, record in enumerate(records):
+        check_schema(record, file.place(number))
         if record["request"].get("model") != digest:
             raise ValueError(
-                f"{record['image']!r} was explained with another model than {str(path)!r}: give"
-                " the one of intgrad explain"
+                f"{record['image']!r} was explained with another model than"
+                f" {str(options.model)!r}: give the one of intgrad explain"
             )
+
+
+def _check_same_score(model: Model, pixels: Any, record: Record) -> None:
+    """Raise a ValueError where the model does not give what it gave when it was explained."""
+    output = model.resolve_output(record["output"])
+    score = float(model._compute_scores(pixels[np.newaxis], output)[0, record["target"]])
+    if not math.isclose(score, record["score"], rel_tol=SAME, abs_tol=SAME / 100):
+        raise ValueError(
+            f"its {record['output']} was {record['score']:.4g} when it was explained, and is"
+            f" {score:.4g} now: the photograph was changed since, or --preprocess, --size or"
+            " --scores are not those of intgrad explain"
+        )
 
 
 def _tell(found: dict[str, dict[str, Any]]) -> str:
@@ -238,16 +262,17 @@ def _tell(found: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def _summarise(name: str, records: list[Record]) -> str:
+def _summarise(name: str, records: list[Record], model: Model) -> str:
     """Say what a metric came to over all photographs that have it by today's convention."""
-    measured, metric = [], None
+    measured, images, metric = [], [], None
     for record in records:
-        metric = _make_metric(name, record)
+        metric = _make_metric(name, record, model)
         known = record.get("metrics", {}).get(name)
         if known is None or known["convention"] != _convention(metric):
             continue
         value = math.nan if known["value"] is None else known["value"]
-        measured.append(Measured(value, error=known["error"]))
+        measured.append(Measured(value, error=known["error"], note=known["note"]))
+        images.append(printable(Path(record["image"]).name))
     if metric is None or isinstance(metric, str) or not measured:
         return f"{name}: {metric if isinstance(metric, str) else 'no photograph was measured'}"
-    return make_result(metric, measured).summary()
+    return make_result(metric, measured).summary(images)

@@ -21,6 +21,7 @@ from .information import aic, sic
 from .measuring import Metric, measure_all
 from .pointing import energy_inside, pointing_game
 from .randomizing import randomization
+from .ranking import Float64Array
 from .result import FEW, MetricResult, draw_curve, make_result
 from .road import road
 from .stability import max_sensitivity
@@ -67,8 +68,8 @@ class Comparison:
         `standard_error` of the first, `other_mean` and `other_standard_error`, `difference` and
         `difference_error` (the standard error of the mean over images of the first's value less
         the other's), `p_value` (two-sided, of a paired t test; NaN where all differences are the
-        same and not 0), `p_corrected` (by Holm, for all
-        pairs here), `images` (how many have both values), `better` (the method that the metric
+        same and not 0), `p_corrected` (by Holm, for all pairs here that have one), `images` (how
+        many have both values: all numbers are of these), `better` (the method that the metric
         prefers).
     """
 
@@ -84,7 +85,7 @@ class Comparison:
                 "method": method,
                 "mean": result.mean,
                 "standard_error": result.standard_error,
-                "images": int(np.isfinite(result.values).sum()),
+                "images": result.count,
                 "higher_is_better": result.higher_is_better,
             }
             for metric, methods in self.results.items()
@@ -109,20 +110,13 @@ class Comparison:
         for metric, methods in self.results.items():
             better = "higher" if next(iter(methods.values())).higher_is_better else "lower"
             lines.append(f"{metric} ({better} is better)")
-            lines += [
-                f"  {method:<24} {result.mean:>10.4g} +- {result.standard_error:.2g}"
-                for method, result in methods.items()
-            ]
-            lines += [
-                f"  {pair['method']} - {pair['other']}: {pair['difference']:+.4g}"
-                f" +- {pair['difference_error']:.2g}, p = {pair['p_corrected']:.3g}"
-                for pair in self.pairs
-                if pair["metric"] == metric
-            ]
-        if self.pairs and all(math.isnan(pair["difference_error"]) for pair in self.pairs):
-            lines.append(FEW)
-        elif self.pairs:
-            lines.append(f"p is corrected for {len(self.pairs)} comparisons (Holm)")
+            for method, result in methods.items():
+                lines.append(f"  {method:<24} {result.tell_mean()}")
+                lines += [f"    {line}" for line in result.tell_notes()]
+            lines += [_tell_pair(pair) for pair in self.pairs if pair["metric"] == metric]
+        known = sum(not math.isnan(pair["p_value"]) for pair in self.pairs)
+        if known:
+            lines.append(f"p is corrected for {known} comparisons (Holm)")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -184,7 +178,7 @@ def compare(
     maps : dict of str to array_like or callable
         By the names of the methods: attributions in the shape of the images, or without channels;
         or what makes them, called as `integrated_gradients` is: `intgrad.integrated_gradients`,
-        `functools.partial(intgrad.smoothgrad, draws=64)`.
+        `functools.partial(intgrad.smoothgrad, draws=64, seed=0)`.
     metrics : sequence of str or callable
         Names of functions of `intgrad.metrics`, the functions, or `functools.partial` of them with
         other options.
@@ -273,26 +267,44 @@ def _compare_pairs(results: Mapping[str, Mapping[str, MetricResult]]) -> list[Re
 
 
 def _compare_two(name: str, other: str, a: MetricResult, b: MetricResult) -> Record:
-    differences = a.values - b.values
-    both = np.isfinite(differences)
-    difference = float(differences[both].mean()) if both.any() else math.nan
-    error = standard_error(differences)
+    both = np.isfinite(a.values - b.values)
+    first, second = a.values[both], b.values[both]
+    difference = _mean(first - second)
+    error = standard_error(first - second)
     better = "" if math.isnan(difference) or difference == 0 else name
     if better and (difference > 0) != a.higher_is_better:
         better = other
     return {
         "method": name,
         "other": other,
-        "mean": a.mean,
-        "standard_error": a.standard_error,
-        "other_mean": b.mean,
-        "other_standard_error": b.standard_error,
+        "mean": _mean(first),
+        "standard_error": standard_error(first),
+        "other_mean": _mean(second),
+        "other_standard_error": standard_error(second),
         "difference": difference,
         "difference_error": error,
-        "p_value": t_test(difference, error, int(both.sum())),
-        "images": int(both.sum()),
+        "p_value": t_test(difference, error, len(first)),
+        "images": len(first),
         "better": better,
     }
+
+
+def _mean(values: Float64Array) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _tell_pair(pair: Record) -> str:
+    """Say how far two methods are apart, and why that is not known where it is not."""
+    names = f"  {pair['method']} - {pair['other']}: "
+    if not pair["images"]:
+        return f"{names}no image has both values"
+    difference = f"{names}{pair['difference']:+.4g}"
+    if pair["images"] == 1:
+        return f"{difference} of 1 image ({FEW})"
+    p = f"p = {pair['p_corrected']:.3g}"
+    if math.isnan(pair["p_value"]):
+        p = "all differences are the same, so that there is no p"
+    return f"{difference} +- {pair['difference_error']:.2g} over {pair['images']} images, {p}"
 
 
 def _draw(axes: Any, metric: str, methods: Mapping[str, MetricResult]) -> None:

@@ -40,7 +40,7 @@ class _Curve(Metric):
         return (
             f"{self.changed.format(baseline=told)}, whole pixels by rank of the channels'"
             f" {self._reduce}, equals by lot (seed {self._seed}), in {self._steps} steps, both ends"
-            " included; the area under the target's probability over the fraction of pixels"
+            f" included; the area under the target's {self.scored} over the fraction of pixels"
         )
 
     def prepare(self, subjects: Subjects) -> None:

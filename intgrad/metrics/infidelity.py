@@ -68,7 +68,7 @@ class Infidelity(Perturbing):
         scale = "fitted to each map" if self._fit_scale else "1"
         return (
             f"{self.draws} perturbations drawn by seed {self._seed}: {what}; I' is {means}, beta"
-            f" {scale}; F is the {self._asked}"
+            f" {scale}; F is the {self._told}"
         )
 
     @property

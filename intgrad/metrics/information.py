@@ -69,16 +69,22 @@ class _Information(Metric):
     def convention(self) -> str:
         """Say what is computed."""
         return (
-            f"{len(self._thresholds)} pictures blurred by linear interpolation of the"
-            f" {KNOWN:.0%} of pixels drawn by seed {self._seed} and of the most relevant by the"
-            f" channels' {self._reduce}; information is the size as lossless WebP; both axes from 0"
-            " for the blurred picture to 1 for the image"
+            f"pictures blurred by linear interpolation of the {KNOWN:.0%} of pixels drawn by seed"
+            f" {self._seed} and of the most relevant by the channels' {self._reduce}, in fractions"
+            f" {', '.join(f'{threshold:g}' for threshold in self._thresholds)}; information is the"
+            " size as lossless WebP; both axes from 0 for the blurred picture to 1 for the image"
             + ", the curve not falling" * self._keep_monotonous
             + f"; images left out {self.left_out.format(self._least)}"
         )
 
     def prepare(self, subjects: Subjects) -> None:
-        """Check what it needs of the images."""
+        """Check what it needs of the model and the images."""
+        score = subjects.model.score
+        if score is not None:
+            raise TypeError(
+                f"{self.name} asks how probable a class is, and this model explains score={score},"
+                " which is no probability: deletion, insertion, road and infidelity take any number"
+            )
         channels = subjects.images.shape[3]
         if channels not in (1, 3):
             raise ValueError(f"{self.name} needs images of 1 or 3 channels, got {channels}")

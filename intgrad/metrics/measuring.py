@@ -88,6 +88,8 @@ class Metric(ABC):
         Whether a map must have the channels of the image.
     tells_apart : str or None
         The reduction by which a map has to tell pixels apart; where it does not, it has no value.
+    scored : str
+        What a model's number is called: "probability", or "score" where it explains one.
     """
 
     name: str
@@ -101,6 +103,14 @@ class Metric(ABC):
     draws: int | None = None
     by_channel: bool = False
     tells_apart: Reduce | None = None
+    scored: str = "probability"
+
+    def meet(self, model: Model) -> None:
+        """Learn what the model's numbers are, which the convention tells."""
+        if model.score is not None:
+            self.scored = "score"
+            self.formula = self.formula.replace("P(", "F(")
+            self.axes = (self.axes[0], self.axes[1].replace("probability", "score"))
 
     @property
     @abstractmethod
@@ -158,6 +168,7 @@ def measure_all(
     """Measure all maps of all images: for each metric, by the name of the map, image by image."""
     with ProgressBar(progress, "picture") as bar:
         for metric in metrics:
+            metric.meet(subjects.model)
             metric.prepare(subjects)
         for name, maps in subjects.make_maps():
             for metric in metrics:

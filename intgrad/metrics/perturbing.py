@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..attribution.call import check_seed
 from ..images.arrays import Float32Array
-from ..models.model import check_int
+from ..models.model import Model, check_int
 from .measuring import Measured, Measuring, Metric, Work, rounds
 from .passes import Mix
 from .ranking import Float64Array
@@ -28,14 +28,19 @@ class Perturbing(Metric):
     """What the score does under perturbations towards a baseline, and what maps say of it."""
 
     def __init__(self, baseline: Any, draws: Any, least: int, output: Any, seed: Any) -> None:
-        self._baseline, self._asked = baseline, output
+        self._baseline, self._asked, self._told = baseline, output, output
         self._seed = check_seed(seed) or 0
         self.draws = self._count = check_int(draws, "draws", at_least=least)
         self.passes = self._count + 1
 
+    def meet(self, model: Model) -> None:
+        """Learn which output is meant."""
+        super().meet(model)
+        self.output = model.resolve_output(self._asked)
+        self._told = "score" if model.score is not None else self.output
+
     def prepare(self, subjects: Subjects) -> None:
         """Check what it needs of the images."""
-        self.output = subjects.model.resolve_output(self._asked)
         self._baselines = Baseline(subjects, self._baseline, self._seed)
 
     def measure(self, subject: Subject, map_: Map, work: Work) -> Measuring:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._optional import require
 from ..attribution.call import check_seed
 from ..attribution.numbers import check_number
 from ..models.model import Model
@@ -17,6 +18,7 @@ from .result import MetricResult
 from .subjects import Map, Subject, Subjects
 
 Mask = npt.NDArray[np.bool_]
+EVERYWHERE = "no pixel is more than margin={:g} from the object: every map would be a hit"
 
 
 class _Inside(Metric):
@@ -65,11 +67,19 @@ class PointingGame(_Inside):
             f" {self._seed}), is a hit within {self._margin:g} pixels of the mask"
         )
 
+    def prepare(self, subjects: Subjects) -> None:
+        """Check what it needs of the images."""
+        super().prepare(subjects)
+        require("scipy.ndimage", "scipy", self.name, extra="metrics")
+
     def measure(self, subject: Subject, map_: Map, work: Work) -> Measured:
         """Measure a map of an image."""
-        place = np.argwhere(map_.ranks(self._reduce, self._seed) == 0)[0]
-        distances = np.hypot(*(np.argwhere(self._where[subject.index]) - place).T)
-        return Measured(float(distances.min() <= self._margin))
+        mask = self._where[subject.index]
+        distances = subject.shared(("distances", id(mask)), lambda: _measure_distances(mask))
+        if distances.max() <= self._margin:
+            return Measured(math.nan, note=EVERYWHERE.format(self._margin))
+        place = map_.ranks(self._reduce, self._seed) == 0
+        return Measured(float(distances[place][0] <= self._margin))
 
 
 class EnergyInside(_Inside):
@@ -120,7 +130,8 @@ def pointing_game(
         (top, left, bottom, right) in pixels, the last two beyond the box, or several of them; N of
         either for N images.
     margin : float
-        How far from the mask still is a hit, in pixels; the authors' 15.
+        How far from the mask still is a hit, in pixels; the authors' 15. Where that is all of the
+        image, it has no value (NaN, and `notes` says so).
     seed : int
         Draws among pixels of equal attribution.
 
@@ -132,6 +143,8 @@ def pointing_game(
     ------
     TypeError, ValueError, IndexError, ModelError
         As `deletion`; or if a mask or box is empty or covers the whole image.
+    ImportError
+        If SciPy is not installed (`pip install intgrad[metrics]`).
 
     References
     ----------
@@ -216,6 +229,12 @@ def _read_boxes(given: Any, shape: tuple[int, ...], name: str) -> Mask:
             )
         mask[top:bottom, left:right] = True
     return _check_mask(mask, name)
+
+
+def _measure_distances(mask: Mask) -> npt.NDArray[np.float64]:
+    """Return (H, W), how far each pixel is from the nearest one of a mask."""
+    ndimage = require("scipy.ndimage", "scipy", "pointing_game", extra="metrics")
+    return np.asarray(ndimage.distance_transform_edt(~mask))
 
 
 def _check_mask(mask: Mask, name: str) -> Mask:

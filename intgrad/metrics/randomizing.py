@@ -43,8 +43,8 @@ class Randomization(Metric):
         """Say what is computed."""
         return (
             f"Spearman correlation of the channels' {self._reduce}, the mean of {self._stages}"
-            " stages, the untouched network not among them; in each, as many layers from the top"
-            f" have their weights shuffled (seed {self._seed})"
+            " stages, the untouched network not among them; in each, as many layers from the one"
+            f" that runs last on have their weights shuffled (seed {self._seed})"
         )
 
     def prepare(self, subjects: Subjects) -> None:
@@ -125,8 +125,10 @@ def randomization(
         functions, or `functools.partial(intgrad.integrated_gradients, steps=20)`.
         It is tried on the images first, and has to give the attributions.
     stages : int
-        In how many steps all layers with weights are randomised. The weights of each are shuffled,
-        tensor by tensor, so that they keep their distribution; the authors draw them anew.
+        In how many steps all layers with weights are randomised, the one that runs last first. (Of
+        a graph, which cannot be watched, the one that is defined last.) The weights of each are
+        shuffled, tensor by tensor, so that they keep their distribution; the authors draw them
+        anew.
     reduce : {"sum", "abs", "max", "norm"}
         What of the channels of an attribution is compared.
     seed : int

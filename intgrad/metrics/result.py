@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .measuring import Measured, Metric
 
 FEW = "the standard error of a mean needs two images or more"
+MOST_TOLD = 8
+"""Of the images that have no value."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,6 +87,11 @@ class MetricResult:
         """Of the mean; NaN for fewer than two images."""
         return standard_error(self.values)
 
+    @property
+    def count(self) -> int:
+        """How many images have a value."""
+        return len(self._known())
+
     def _known(self) -> Float64Array:
         return self.values[np.isfinite(self.values)]
 
@@ -91,15 +99,34 @@ class MetricResult:
         """Say what it is and how large."""
         return f"<intgrad {self.metric}: {self.mean:.4g} +- {self.standard_error:.2g}>"
 
-    def summary(self) -> str:
-        """Say what was found, how sure that is, and by which convention."""
+    def tell_mean(self) -> str:
+        """Say the mean, how sure it is, and of how many images."""
+        if not self.count:
+            return "no image has a value"
+        if self.count == 1:
+            return f"{self.mean:.4g} of 1 image ({FEW})"
+        return f"{self.mean:.4g} +- {self.standard_error:.2g} over {self.count} images"
+
+    def tell_notes(self, names: Sequence[str] | None = None) -> list[str]:
+        """Say why images have no value, of the first of them; `names` are what they are called."""
+        told = [
+            f"{f'image {number}' if names is None else names[number]}: {note}"
+            for number, note in itertools.islice(self.notes.items(), MOST_TOLD)
+        ]
+        more = len(self.notes) - len(told)
+        return [*told, f"and {more} more"] if more else told
+
+    def summary(self, names: Sequence[str] | None = None) -> str:
+        """Say what was found, how sure that is, and by which convention.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            What to call the images; their numbers if None.
+        """
         better = "higher" if self.higher_is_better else "lower"
-        known = len(self._known())
-        doubt = f"+- {self.standard_error:.2g} over {known} images" if known > 1 else f"({FEW})"
-        doubt = doubt if known else "(no image has a value)"
-        lines = [f"{self.metric}: {self.mean:.4g} {doubt}; {better} is better", self.convention]
-        lines += [f"image {number}: {note}" for number, note in self.notes.items()]
-        return "\n".join(lines)
+        first = f"{self.metric}: {self.tell_mean()}; {better} is better"
+        return "\n".join([first, self.convention, *self.tell_notes(names)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `json.dumps` takes; NaN becomes None."""

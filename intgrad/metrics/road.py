@@ -57,7 +57,8 @@ class Road(Metric):
         return (
             f"the {self._order} relevant pixels by rank of the channels' {self._reduce} imputed"
             f" from their 8 neighbours, with noise of {self._noise:g} of 255 (seed {self._seed});"
-            " the mean of the target's probability over the fractions"
+            f" the mean of the target's {self.scored} over the fractions"
+            f" {', '.join(f'{fraction:g}' for fraction in self._fractions)}"
         )
 
     def prepare(self, subjects: Subjects) -> None:

@@ -71,7 +71,8 @@ class Map(Shared):
     def is_flat(self, reduce: Reduce) -> bool:
         """Say whether it makes no difference between pixels, so that they have no ranks."""
         relevance = self.relevance(reduce)
-        return bool(relevance.min() == relevance.max())
+        rounding = self.values.shape[2] * np.finfo(np.float32).eps * np.abs(self.values).max()
+        return bool(np.ptp(relevance) <= rounding)
 
     def ranks(self, reduce: Reduce, seed: int) -> Int32Array:
         """Return (H, W), the rank of each pixel, 0 for the most relevant."""
@@ -158,7 +159,6 @@ class Subjects:
             )
         self.targets = indices[:, 0]
         made = {name: function for name, function in maps.items() if callable(function)}
-        self._are_made = frozenset(made)
         self._explain: dict[str, Explain] = {**explain, **made}
 
     def __len__(self) -> int:
@@ -198,16 +198,14 @@ class Subjects:
             yield name, maps
 
     def explain_again(self, name: str, some: slice) -> Float32Array:
-        """Return the maps of some images as `explain` makes them, where they were given.
+        """Return the maps of some images, once what makes them has made them again.
 
         Raises
         ------
         ValueError
-            If they are others than those that were given.
+            If it makes others.
         """
         maps = self.maps_of(name)[some]
-        if name in self._are_made:
-            return maps
         again = run(self._explain[name], self.model, self.images[some], self.targets[some])
         if again.shape != maps.shape:
             raise ValueError(
@@ -218,9 +216,9 @@ class Subjects:
         change = float(np.linalg.norm(again.astype(np.float64) - maps)) / norm
         if change > SAME:
             raise ValueError(
-                f"explain does not give {name}: what it makes of the same images is {change:.0%}"
-                " off; give the function that made them, with its options, and with a seed where"
-                " it draws at random (functools.partial)"
+                f"explain does not give {name} again: what it makes of the same images is"
+                f" {change:.0%} off; give the function that made them, with its options, and with"
+                " a seed where it draws at random (functools.partial)"
             )
         return maps
 

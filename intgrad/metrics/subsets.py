@@ -55,7 +55,7 @@ class _Subsets(Perturbing):
         return (
             f"{self._correlation} correlation over {self.draws} subsets of {self._size:g} of the"
             f" {what}, drawn by seed {self._seed} and set to the baseline ({baseline}); F is the"
-            f" {self._asked}"
+            f" {self._told}"
         )
 
     def prepare(self, subjects: Subjects) -> None:

@@ -67,7 +67,8 @@ def open_model(source: Any, wanted: Wanted) -> Model:
         warn(text, caller_level())
     model = _make_model(running, findings, wanted, devices)
     if is_module(given):
-        model._layers = Layers(given, lambda module: open_model(module, asked))
+        shape = (1, running.kind.channels, *running.kind.facts.input_size)
+        model._layers = Layers(given, lambda module: open_model(module, asked), shape)
     return model
 
 

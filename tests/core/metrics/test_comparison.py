@@ -321,7 +321,12 @@ def test_nothing_to_compare_where_no_image_has_a_value():
     assert pair["images"] == 0
     assert np.isnan([pair["difference"], pair["p_value"], pair["p_corrected"]]).all()
     assert pair["better"] == ""
-    assert "nan" in str(found)
+    text = str(found)
+    assert "nan" not in text
+    assert text.count("no image has a value\n") == 1
+    assert text.count("  image 0: nothing speaks for the target") == 1
+    assert "a - b: no image has both values" in text
+    assert "Holm" not in text
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["pairs"][0]["p_value"] is None
 
 
@@ -465,11 +470,35 @@ def test_text_has_means_and_differences():
     text = str(found)
     assert "deletion (lower is better)" in text
     for method, result in found.results["road"].items():
-        assert f"{method:<24} {result.mean:>10.4g} +- {result.standard_error:.2g}" in text
+        assert f"{method:<24} {result.mean:.4g} +- {result.standard_error:.2g} over 5" in text
     for pair in found.pairs:
         assert f"{pair['method']} - {pair['other']}: {pair['difference']:+.4g}" in text
     assert "two images or more" not in text
     assert repr(found) == "<intgrad Comparison: 2 metrics, 6 pairs>"
+
+
+def test_all_numbers_of_a_pair_are_of_the_images_that_have_both():
+    """Or means would say the opposite of their difference."""
+    lost = MAPS["second"].copy()
+    lost[0] = -np.abs(lost[0])
+    asked = [partial(metrics.energy_inside, boxes=[BOX] * COUNT)]
+    found = metrics.compare(load(), IMAGES, {"a": MAPS["first"], "b": lost}, asked, 1)
+    (pair,) = found.pairs
+    a, b = (result.values[1:] for result in next(iter(found.results.values())).values())
+    assert pair["images"] == COUNT - 1
+    assert pair["mean"] == a.mean()
+    assert pair["other_mean"] == b.mean()
+    assert pair["difference"] == pytest.approx(pair["mean"] - pair["other_mean"])
+    assert pair["standard_error"] == pytest.approx(a.std(ddof=1) / np.sqrt(len(a)))
+    assert f"over {COUNT - 1} images, p = " in str(found)
+
+
+def test_text_counts_the_p_values_that_there_are():
+    same = {"a": np.stack([MAPS["first"][0]] * 3), "b": np.stack([MAPS["second"][0]] * 3)}
+    boxes = [partial(metrics.energy_inside, boxes=[BOX] * 3)]
+    text = str(metrics.compare(load(), np.stack([IMAGES[0]] * 3), same, boxes, 1))
+    assert "all differences are the same, so that there is no p" in text
+    assert "Holm" not in text
 
 
 def test_text_of_one_image_says_that_there_is_no_error():

@@ -53,9 +53,12 @@ def test_a_hit_is_within_the_margin_of_the_mask(seed, margin, reduce):
         "norm": np.linalg.norm(np.float64(values), axis=2),
     }[reduce]
     y, x = np.unravel_index(reduced.argmax(), reduced.shape)
-    near = min(np.hypot(y - v, x - u) for v, u in np.argwhere(mask)) <= margin
+    places = np.argwhere(mask)
+    near = np.hypot(y - places[:, 0], x - places[:, 1]).min() <= margin
+    all_near = all(np.hypot(*(places - at).T).min() <= margin for at in np.ndindex(SHAPE[:2]))
     found = metrics.pointing_game(MODEL, IMAGE, values, 0, masks=mask, margin=margin, reduce=reduce)
-    assert found.values.tolist() == [float(near)]
+    np.testing.assert_array_equal(found.values, [np.nan if all_near else near])
+    assert (0 in found.notes) == all_near
 
 
 @pytest.mark.parametrize("reduce", ["sum", "abs", "max", "norm"])
@@ -115,10 +118,17 @@ def test_values_of_maps_that_are_known():
     assert abs(np.mean(parts) - share) < 4 * np.std(parts) / np.sqrt(300)
 
 
-@pytest.mark.parametrize(("margin", "hit"), [(0, 0), (1, 0), (1.41, 0), (1.5, 1), (15, 1)])
+@pytest.mark.parametrize(("margin", "hit"), [(0, 0), (1, 0), (1.41, 0), (1.5, 1), (3, 1)])
 def test_margins_are_distances(margin, hit):
     found = metrics.pointing_game(MODEL, IMAGE, point(1, 2), 0, boxes=(2, 3, 6, 7), margin=margin)
     assert found.mean == hit
+
+
+def test_a_margin_that_reaches_everywhere_says_nothing():
+    """As the authors' 15 pixels on a picture of 28."""
+    found = metrics.pointing_game(MODEL, IMAGE, point(0, 0), 0, boxes=(2, 3, 6, 7), margin=15)
+    assert np.isnan(found.mean)
+    assert "margin=15 from the object: every map would be a hit" in found.summary()
 
 
 def test_the_authors_margin_is_15():

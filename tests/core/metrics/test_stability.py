@@ -209,7 +209,7 @@ def test_maps_that_explain_does_not_make_are_refused():
     """Or its changes would be those of another method's maps."""
     explain = Explain()
     (maps,) = explain(None, IMAGE[None], [1])
-    with pytest.raises(ValueError, match="explain does not give attributions: .* 50% off; .* seed"):
+    with pytest.raises(ValueError, match="does not give attributions again: .* 50% off; .* seed"):
         metrics.max_sensitivity(model(), IMAGE, 2 * maps, 1, explain=explain)
     with pytest.raises(ValueError, match=r"shape of attributions, \(1, .*, 1\), got \(1, .*, 3\)"):
         metrics.max_sensitivity(model(), IMAGE, maps.sum(axis=2), 1, explain=explain)

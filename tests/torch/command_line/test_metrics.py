@@ -187,3 +187,51 @@ def test_unknown_metrics_are_named(capsys):
 def test_every_metric_of_the_command_line_is_one_of_python():
     for name in KNOWN:
         assert issubclass(getattr(metrics, name).metric, Metric)
+
+
+def test_another_photograph_than_was_explained(place, capsys):
+    explain()
+    pixels = np.random.default_rng(9).integers(100, 255, (40, 30, 3), dtype=np.uint8)
+    PIL.fromarray(pixels).save(place / "a.png")
+    assert measure("deletion") == 1
+    captured = capsys.readouterr()
+    assert "a.png: its softmax was" in captured.err
+    assert "the photograph was changed since" in captured.err
+    assert ["metrics" in record for record in records(place / "out")] == [False, True, True]
+
+
+def test_another_preprocessing_than_explained(place, capsys):
+    """What is wrong is not kept, and the right one is measured."""
+    (place / "model.pt").write_bytes(archive(Smooth()))  # it does not say how it is to be used
+    facts = ["--size", "12", "10", "--scores=logits", "--preprocess"]
+    explain("--score=logit", *facts, "0.00784 -1", images=["a.png", "b.png"])
+    assert measure("deletion", options=[*MODEL, *facts, "imagenet"]) == 1
+    assert "--preprocess, --size or --scores are not those" in capsys.readouterr().err
+    assert measure("deletion", options=[*MODEL, *facts, "0.00784 -1"]) == 0
+    assert all(record["metrics"]["deletion"]["value"] for record in records(place / "out"))
+
+
+def test_why_photographs_have_no_value_is_said_again(place, capsys):
+    explain()
+    for _ in range(2):
+        assert measure("sic") == 0
+        printed = capsys.readouterr().out
+        summary = printed[printed.index("sic: ") :]
+        assert summary.count(" is below 0.8") == sum(
+            record["metrics"]["sic"]["value"] is None for record in records(place / "out")
+        )
+
+
+def test_rows_of_a_cluster(place, capsys):
+    (place / "rows/rows").mkdir(parents=True)
+    (place / "rows/rows/0.parquet").write_bytes(b"PAR1")
+    assert cli.main(["metrics", "rows", *MODEL]) == 1
+    assert "holds rows of a cluster (--ray)" in capsys.readouterr().err
+
+
+def test_records_of_a_newer_version(place, capsys):
+    explain()
+    file = place / "out/explained.jsonl"
+    file.write_text(file.read_text().replace('"schema": 1', '"schema": 99'))
+    assert measure("deletion") == 1
+    assert "a newer" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import io
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import scipy.stats
 import torch
 from analytic import pixels
-from small_models import FACTS, METADATA, SIZE, Smooth, archive
+from small_models import FACTS, METADATA, SIZE, Smooth, archive, quiet_jit
 from torch import nn
 
 import intgrad
@@ -120,6 +121,32 @@ def test_maps_without_channels(module):
     assert found.curves.shape == expected.curves.shape
     by_sum = measure(module, explain, reduce="sum")
     np.testing.assert_allclose(by_sum.curves, expected.curves, atol=1e-3)
+
+
+class HeadFirst(nn.Module):
+    """Defined in another order than it runs; of an attention parts are used that do not run."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 5)
+        self.mix = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.stem = nn.Conv2d(3, 6, 5, stride=5)
+
+    def forward(self, x):
+        x = self.stem(x).flatten(2).movedim(1, 2)
+        return self.head(self.mix(x, x, x)[0].mean(1))
+
+
+def test_the_top_is_what_runs_last():
+    module = HeadFirst().eval()
+    module.head.weight.data.mul_(30)  # or scores pass for probabilities
+    assert load(module)._layers.names == ["stem", "mix", "mix.out_proj", "head"]
+
+
+def test_a_graph_has_its_own_order(module):
+    with quiet_jit():
+        graph = torch.jit.load(io.BytesIO(archive(module)))
+    assert len(load(graph)._layers.names) == LAYERS
 
 
 # ---- The user's module ---------------------------------------------------------------------------

@@ -173,3 +173,48 @@ def test_integrated_gradients_are_more_faithful_than_noise(model):
     found = metrics.compare(model, images, {"IG": made, "noise": noise}, asked, 0)
     for pair in found.pairs:
         assert pair["better"] == "IG"
+
+
+@pytest.mark.parametrize("name", ["deletion", "insertion", "road", "infidelity", "mu_fidelity"])
+def test_a_score_of_ones_own_is_called_so(module, maps, name):
+    def margin(logits):
+        return logits[:, 0] - logits[:, 1]
+
+    facts = {key: value for key, value in FACTS.items() if key != "scores"}
+    model = intgrad.load_model(module, device="cpu", score=margin, **facts)
+    found = getattr(metrics, name)(model, IMAGES, maps, 0)
+    told = " ".join([found.convention, found.formula, *found.axes])
+    assert "score" in told or name == "infidelity"
+    assert not any(word in told for word in ("probability", "softmax", "P("))
+    for metric in (metrics.aic, metrics.sic):
+        with pytest.raises(TypeError, match="this model explains score=margin, which is no proba"):
+            metric(model, IMAGES, maps, 0)
+
+
+def test_the_output_that_was_meant_is_told(module, maps):
+    """The softmax of independent labels is their sigmoid."""
+    model = intgrad.load_model(module, device="cpu", multilabel=True, **FACTS)
+    for metric in (metrics.infidelity, metrics.sensitivity_n):
+        assert metric(model, IMAGES, maps, 0).convention.endswith("F is the sigmoid")
+
+
+def test_what_draws_without_a_seed_is_refused(model):
+    for metric in (metrics.max_sensitivity, functools.partial(metrics.randomization, stages=2)):
+        for seed in ({}, {"seed": 0}):
+            explain = functools.partial(intgrad.smoothgrad, draws=4, **seed)
+            if seed:
+                metrics.compare(model, IMAGES, {"s": explain}, [metric], 0)
+                continue
+            with pytest.raises(ValueError, match="does not give s again: .* with a seed"):
+                metrics.compare(model, IMAGES, {"s": explain}, [metric], 0)
+
+
+def test_channels_that_add_up_to_the_same_everywhere_rank_nothing(model):
+    """But for the rounding of float32."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(*IMAGES.shape[:3], 2)).astype(np.float32)
+    maps = np.concatenate([first, 1 - first.sum(axis=3, keepdims=True)], axis=3)
+    for metric in (metrics.deletion, metrics.road):
+        found = metric(model, IMAGES, maps, 0)
+        assert np.isnan(found.values).all()
+        assert "the same for every pixel" in found.notes[0]
