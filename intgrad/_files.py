@@ -23,5 +23,9 @@ def write_whole(destination: Path, part: Path, write: Callable[[Path], object]) 
         with part.open("rb+") as file:  # else a power cut may leave the name without the contents
             os.fsync(file.fileno())
         part.replace(destination)
+    except OSError as error:
+        if error.filename is None:  # as of a disk that is full
+            error.filename = str(destination)
+        raise
     finally:
         part.unlink(missing_ok=True)

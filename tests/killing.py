@@ -1,6 +1,5 @@
 """Killing `intgrad explain` at random moments, and starting it again."""
 
-import json
 import random
 import subprocess
 import sys
@@ -10,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from intgrad.results.records import from_line
+
 
 def records(out):
     """Return the records in a folder of results."""
-    return [json.loads(line) for line in (out / "explained.jsonl").read_text().splitlines()]
+    return [from_line(line) for line in (out / "explained.jsonl").read_text().splitlines()]
 
 
 def names(out, shape):

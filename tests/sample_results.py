@@ -1,6 +1,5 @@
 """Folders of results without a model: records of any number, with names of any kind."""
 
-import json
 import os
 
 import numpy as np
@@ -12,6 +11,7 @@ from intgrad.report.views import Maps, make_overview, make_thumbnail, make_view
 from intgrad.results import parquet
 from intgrad.results.arrays import write_exactly
 from intgrad.results.folder import Results
+from intgrad.results.records import from_line
 from intgrad.results.sources import Source
 
 SHAPE = (28, 24)
@@ -136,7 +136,7 @@ def fill(folder, photographs, names=NAMES, **others):
 
 
 def records(folder):
-    return [json.loads(line) for line in (folder / "explained.jsonl").read_text().splitlines()]
+    return [from_line(line) for line in (folder / "explained.jsonl").read_text().splitlines()]
 
 
 def to_parquet(folder, path, rows_in_a_group=4):

@@ -31,6 +31,15 @@ SIGMA = 0.8
 Mask = npt.NDArray[np.bool_]
 
 
+def check_name(name: str) -> None:
+    """Raise a ValueError of a name that is none of `NAMES`."""
+    if name not in NAMES:
+        raise ValueError(
+            f"segments must be {', '.join(map(repr, NAMES))}, the side of patches, a label map or a"
+            f" function, got {name!r}"
+        )
+
+
 def segment(image: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Return the label map (H, W) of an image (H, W, C), by one of `NAMES`.
 
@@ -41,11 +50,7 @@ def segment(image: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     ImportError
         If scikit-image is not installed.
     """
-    if name not in NAMES:
-        raise ValueError(
-            f"segments must be {', '.join(map(repr, NAMES))}, the side of patches, a label map or a"
-            f" function, got {name!r}"
-        )
+    check_name(name)
     check_finite(image)
     if name == "felzenszwalb":
         return felzenszwalb(normalize(image), SCALE, LEAST_PIXELS, image.shape[:2])

@@ -14,9 +14,9 @@ from ..distributed import Explainer, check_workers, count_workers
 from ..report.building import complete
 from ..report.writing import Report, check_page
 from ..results import parquet
-from ..results.folder import ROWS, check_request, lock
+from ..results.folder import check_request, lock
 from ..results.reading import read_results
-from ..results.records import RECORDS
+from ..results.records import RECORDS, ROWS
 from . import archives
 from .report import tell_lost
 from .telling import is_terminal, say
@@ -57,7 +57,7 @@ def explain_on_cluster(work: Work, options: argparse.Namespace) -> list[tuple[st
                 raise ValueError(f"a worker failed: {describe(_find_cause(error))}") from error
         lost: dict[str, str] = {}
         asked = {source.real for source in work.sources}
-        results = read_results(out)
+        results = read_results(rows)
         failures = [
             record
             for record in results.failures()
@@ -122,7 +122,8 @@ def _run(todo: list[str], rows: Path, work: Work, options: argparse.Namespace) -
         num_cpus=cpus,
         num_gpus=gpus or None,
     )
-    explained.write_parquet(os.fspath(rows), compression="zstd")
+    # Absolute: the processes of a cluster have folders of their own.
+    explained.write_parquet(os.path.abspath(rows), compression="zstd")
 
 
 def _find_finished(rows: Path, request: dict[str, Any]) -> set[str]:

@@ -13,7 +13,8 @@ from .._optional import ProgressBar, require
 from ..report.pairing import Compared, compare_runs, write_comparison
 from ..report.writing import check_page
 from ..results.folder import lock
-from ..results.records import RECORDS
+from ..results.records import RECORDS, ROWS
+from .report import tell_lost
 from .telling import is_terminal, printable, say
 
 COMPARE_EXAMPLES = """examples:
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"compare takes two runs or three, got {len(options.runs)}")
     for module, package in (("PIL", "pillow"), ("jinja2", "jinja2")):
         require(module, package, "compare")
-    if (options.out / RECORDS).exists():
+    if (options.out / RECORDS).exists() or (options.out / ROWS).is_dir():
         raise ValueError(f"{str(options.out)!r} holds results of explain: choose another --out")
     check_page(options.out)
     with ProgressBar(is_terminal(), "photograph") as bar:
@@ -59,9 +60,12 @@ def run(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     held = lock(options.out)
     try:
-        write_comparison(compared, options.runs, options.out, options.command, options.single_file)
+        lost = write_comparison(
+            compared, options.runs, options.out, options.command, options.single_file
+        )
     finally:
         os.close(held)
+    tell_lost(lost)
     for line in _summarise(compared):
         say(line)
     say(f"page: {options.out / 'index.html'}")

@@ -23,7 +23,8 @@ from ..explaining.stage import find_target, make_request
 from ..models.model import OUTPUTS, Model
 from ..report.writing import Report
 from ..results.arrays import KEPT
-from ..results.folder import ROWS, Results
+from ..results.folder import Results
+from ..results.records import ROWS
 from ..results.sources import Source
 from . import archives, methods
 from .finding import Found, find

@@ -97,7 +97,7 @@ class Writing:
             except (OSError, MemoryError):
                 raise  # `Results` has seen that the next ones would fail as well
             except Exception as error:
-                outcome = Failure.of(outcome.task.photograph.source, error)
+                outcome = Failure.of(outcome.source, error)
         if isinstance(outcome, Failure):
             self._report.fail(self._results.fail(outcome.source, outcome.reason))
             self.failures.append(outcome)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..explaining.stage import Stage
 from ..models.model import Output
@@ -91,7 +93,7 @@ class Explainer:
             batch_size=batch_size,
             segments=segments,
             arrays=arrays,
-            references=[_source(os.fspath(path), None) for path in references],
+            references=[_find(os.fspath(path)) for path in references],
             load={} if load is None else load,
             request=request,
             options=options,
@@ -105,23 +107,26 @@ class Explainer:
         batch : mapping of str to array
             "path", and perhaps the photographs themselves: "bytes", what their files hold, or
             "image", (H, W, C) uint8 each. So `ray.data.read_binary_files` and `read_images` give
-            them, with `include_paths=True`.
+            them, with `include_paths=True`; without, a photograph is called by a digest.
 
         Returns
         -------
         pyarrow.Table
-            A row for each photograph: "image" (its path), "reason" (null unless it failed),
-            "label", "target", "score", "baseline_score", "delta", "error", "record" (JSON, all that
-            `intgrad explain` would say), "shape", and the arrays, flat: "attributions",
-            "gradient", "error_map", "pixel_error_map", "regions". `intgrad.read_results` reads what
-            is written of it.
+            A row for each photograph, in their order: "image" (its path), "reason" (null unless it
+            failed), "label", "target", "score", "baseline_score", "delta", "error", "record" (JSON,
+            all that `intgrad explain` would say), "shape", and the arrays, flat: "attributions",
+            "gradient", "error_map", "pixel_error_map", "regions"; and the batch's other columns
+            but those of these names. `intgrad.read_results` reads what is written of it.
 
         Raises
         ------
         ValueError
             If it has none of these columns.
         """
-        return parquet.make_table(self._stage.run(_list_sources(batch)))
+        table = parquet.make_table(self._stage.run(_list_sources(batch)))
+        for name in sorted(set(batch) - {*INPUTS, "path", *table.column_names}):
+            table = table.append_column(name, [list(batch[name])])
+        return table
 
 
 def _list_sources(batch: Mapping[str, Any]) -> list[Source]:
@@ -131,16 +136,38 @@ def _list_sources(batch: Mapping[str, Any]) -> list[Source]:
             f"a batch needs a column path, bytes or image, got {', '.join(batch)}: read photographs"
             " with include_paths=True"
         )
-    count = len(batch[names[0]])
-    paths = batch["path"] if "path" in batch else [f"photograph {k}" for k in range(count)]
-    contents = batch[names[0]] if names[0] != "path" else [None] * count
-    return [
-        _source(os.fsdecode(path), content) for path, content in zip(paths, contents, strict=True)
-    ]
+    contents = [_to_content(each) for each in batch[names[0]]] if names[0] != "path" else None
+    if contents is None:
+        return [_find(_to_path(path)) for path in batch["path"]]
+    if "path" not in batch:
+        return [_named(_identify(content), content) for content in contents]
+    paths = [_to_path(path) for path in batch["path"]]
+    return [_named(path, content) for path, content in zip(paths, contents, strict=True)]
 
 
-def _source(path: str, content: Any) -> Source:
-    real = os.path.realpath(path) if content is None else path
-    if content is not None and not isinstance(content, bytes):
-        content = np.asarray(content)
-    return Source(Path(path), Path(path).stem, real, content)
+def _to_content(given: Any) -> bytes | npt.NDArray[Any]:
+    return given if isinstance(given, bytes) else np.asarray(given)
+
+
+def _to_path(given: Any) -> str:
+    """Return a path; of what is none, such as None, what it looks like, where there is no file."""
+    return os.fsdecode(given) if isinstance(given, str | bytes | os.PathLike) else repr(given)
+
+
+def _find(path: str) -> Source:
+    """Return the photograph at a path, which need not be there."""
+    try:
+        real = os.path.realpath(path)
+    except ValueError:  # of a path that holds a null
+        real = path
+    return Source(Path(path), Path(path).stem, real)
+
+
+def _named(path: str, content: Any) -> Source:
+    return Source(Path(path), Path(path).stem, path, content)
+
+
+def _identify(content: bytes | npt.NDArray[Any]) -> str:
+    """Return what to call a photograph without a path: the same in every batch."""
+    held = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
+    return f"photograph {hashlib.sha256(held).hexdigest()[:16]}"

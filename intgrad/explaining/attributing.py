@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from .._errors import describe
+from ..attribution.baselines import make_baselines
 from ..attribution.info import AttributionInfo
-from ..attribution.regions import cut_coarsely
+from ..attribution.regions import cut_coarsely, make_segments
+from ..attribution.remarks import Remarks
+from ..attribution.segmentation import check_name
 from ..images.arrays import Float32Array
 from ..models.model import Model, Output
 from ..pictures.meanings import Meaning, find_meaning
@@ -20,6 +25,8 @@ from .photographs import Photograph, read_ahead
 from .references import UnreadableReferenceError
 
 Top = list[tuple[str, int, float]]
+ANY_SIZE = (64, 64)
+"""On which options are tried where the model takes any."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,11 @@ class Explained:
     attributions: Float32Array
     gradient: Float32Array | None
     info: AttributionInfo
+
+    @property
+    def source(self) -> Source:
+        """Of the photograph."""
+        return self.task.photograph.source
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,11 @@ class Attributing:
         As there; None for patches of an eighth.
     progress : bool
         Whether a single photograph has a bar of its gradients.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is wrong.
     """
 
     def __init__(
@@ -105,6 +122,7 @@ class Attributing:
         }
         if choice.has_gradient:
             self._options["gradient"] = True
+        self._check()
 
     def run(self, sources: list[Source]) -> Iterator[Explained | Failure]:
         """Yield what becomes of each photograph; those that are explained in order.
@@ -138,6 +156,20 @@ class Attributing:
                     raise  # it was no photograph's fault
                 yield Failure.of(feed.taken.popleft().photograph.source, error)
                 tasks = chain(feed.taken, tasks)
+
+    def _check(self) -> None:
+        """Raise what is wrong with the options: no photograph is to blame for it."""
+        self._choice.iterate(self._model, iter(()), **self._options)
+        size = self._model.input_size or ANY_SIZE
+        picture = np.zeros((1, *size, self._model.channels or 3), np.float32)
+        baseline, segments = self._options.get("baseline", 0), self._options["segments"]
+        has_size = self._model.input_size is not None
+        if has_size or np.ndim(baseline) == 0:
+            make_baselines(baseline, picture, 0, Remarks(), each=False)
+        if isinstance(segments, str):  # which may find too little in a black picture
+            check_name(segments)
+        elif has_size or np.ndim(segments) == 0:
+            make_segments(segments, picture, each=False)
 
     def _read(self, sources: Iterable[Source]) -> Iterator[Task]:
         model = self._model

@@ -65,7 +65,9 @@ def _decode(source: Source, channels: int) -> Any:
         if source.content.dtype != np.uint8:
             raise ValueError(f"pixels must be uint8, 0 to 255, got {source.content.dtype}")
         pil = require("PIL.Image", "pillow", "photographs")
-        return decode_picture(pil.fromarray(source.content), channels)
+        pixels = source.content
+        grey = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        return decode_picture(pil.fromarray(grey), channels)
     if source.content is None and os.path.exists(source.path) and not os.path.isfile(source.path):
         raise ValueError(f"{str(source.path)!r} is no file")  # a pipe would be waited for
     return decode(source.path, channels, source.content)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..models.loading import load_model
 from ..models.model import Model, Output
@@ -97,20 +99,22 @@ class Stage:
             progress=False,
         )
 
-    def run(self, sources: list[Source]) -> Iterator[dict[str, Any]]:
-        """Yield a row for each photograph, as `results.parquet` has them."""
-        for outcome in self._attributing.run(sources):
-            if isinstance(outcome, Failure):
-                record = {"image": outcome.source.real, "reason": outcome.reason}
-                yield parquet.make_row({**record, "request": self._request}, {})
-            else:
-                yield self._make_row(outcome)
+    def run(self, sources: list[Source]) -> list[dict[str, Any]]:
+        """Return a row for each photograph, in their order, as `results.parquet` has them."""
+        rows = {id(each.source): self._make_row(each) for each in self._attributing.run(sources)}
+        return [rows[id(source)] for source in sources]
 
-    def _make_row(self, explained: Explained) -> dict[str, Any]:
+    def _make_row(self, outcome: Explained | Failure) -> dict[str, Any]:
+        if isinstance(outcome, Failure):
+            record = {"image": outcome.source.real, "reason": outcome.reason}
+            return parquet.make_row({**record, "request": self._request}, {})
+        return self._make_whole_row(outcome)
+
+    def _make_whole_row(self, explained: Explained) -> dict[str, Any]:
         arrays, steps = keep(arrays_of(explained), self._arrays)
         record = {
             "schema": SCHEMA,
-            "image": explained.task.photograph.source.real,
+            "image": explained.source.real,
             **dict.fromkeys(PLACES),
             **tell(explained, self._model, self._name),
             "steps_of_arrays": steps,
@@ -123,12 +127,24 @@ def make_request(
     model: str, target: int | None, output: Output, choice: Choice, segments: str | int | None
 ) -> dict[str, Any]:
     """Return what makes two runs ask for the same; `model` is the digest of the archive."""
-    options = {
-        name: value.identify() if isinstance(value, References) else value
-        for name, value in choice.options.items()
-    }
+    options = {**choice.options, "segments": segments}
     request = {"model": model, "target": target, "score": output, "method": choice.name}
-    return request | options | {"segments": segments}
+    return request | {name: _identify(value) for name, value in options.items()}
+
+
+def _identify(value: Any) -> Any:
+    """Return what stands for an option in a record: numbers and names for themselves."""
+    if isinstance(value, References):
+        return value.identify()
+    if callable(value):
+        return getattr(value, "__qualname__", repr(value))
+    if not isinstance(value, np.ndarray | np.generic | list | tuple):
+        return value
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return array.item()
+    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return f"{array.dtype} {array.shape}, sha256 {digest}"
 
 
 def find_target(target: int | str, model: Model) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._version import __version__
 from ..pictures.colours import NEGATIVE, POSITIVE, diverging
 from ..pictures.contents import Key
 from ..pictures.meanings import MEANINGS, Meaning, find_meaning
@@ -61,6 +62,11 @@ class Run:
         words = None if command is None else shlex.join(command)
         return cls(title, meaning, told, words, "score" if record is None else record["output"])
 
+    def with_command(self, title: str, command: Sequence[str]) -> Run:
+        """Return what a command made of runs such as this one."""
+        facts = [("intgrad version", __version__)]
+        return dataclasses.replace(self, title=title, facts=facts, command=shlex.join(command))
+
     def named(self, name: str) -> Run:
         """Return it under a title that begins with a name of its own."""
         return dataclasses.replace(self, title=f"{name}: {self.title}")
@@ -71,12 +77,11 @@ def make_about(
     files: Sequence[str],
     facts: Sequence[str],
     order: str,
-    command: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Return what the page's scripts have to know.
 
     `files` are the scripts with its cards, `facts` what these can be sorted by, and `order` says
-    how they are sorted already; `command` made the page.
+    how they are sorted already.
     """
     meaning, shades = runs[0].meaning, diverging(*COLOURS)
     polarity, effects = ("both", EFFECTS) if meaning.is_signed else ("positive", EFFECT_UNSIGNED)
@@ -98,7 +103,6 @@ def make_about(
         ],
         "facts": facts,
         "order": order,
-        "command": command,
         "key": [_tell_key(each) for each in key],
         "colours": {"raises": shades[-1].tolist(), "lowers": shades[0].tolist()},
     }

@@ -20,6 +20,9 @@ from .scripts import to_json
 from .views import Maps, is_current, make_overview, make_thumbnail, make_view
 from .writing import write_changed
 
+DRAWN = ("view", "thumbnail")
+"""Keys of what the page draws of a photograph."""
+
 
 def complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[Record]:
     """Yield records of results whose views are in a folder, or are made now.
@@ -28,22 +31,28 @@ def complete(results: Reading, folder: Path, lost: dict[str, str]) -> Iterator[R
     """
     for result in results:
         record = result.record
-        name = _name(record)
-        places = {key: PLACES[key].format(name) for key in ("view", "thumbnail")}
-        if is_current(folder / places["view"]) and (folder / places["thumbnail"]).is_file():
-            yield record | places
-            continue
-        try:
-            yield record | draw_view(result, folder, name)
-        except (OSError, ValueError) as error:
-            lost[record["image"]] = describe(error)
-            yield record | dict.fromkeys(places)
+        drawn = find_view(folder, record)
+        if drawn is None:
+            try:
+                drawn = draw_view(result, folder, _name(record))
+            except (OSError, ValueError) as error:
+                lost[record["image"]] = describe(error)
+                drawn = dict.fromkeys(DRAWN)
+        yield record | drawn
         result.forget()
+
+
+def find_view(folder: Path, record: Record) -> dict[str, Any] | None:
+    """Return where a folder has what the page draws of a photograph; None if it has not."""
+    places = {key: PLACES[key].format(_name(record)) for key in DRAWN}
+    if is_current(folder / places["view"]) and (folder / places["thumbnail"]).is_file():
+        return places
+    return None
 
 
 def _name(record: Record) -> str:
     """Return what a photograph's files are called; without a picture no two runs share a name."""
-    if record["picture"] is None:
+    if record.get("picture") is None:
         return hashlib.sha256(to_json(record).encode("ascii")).hexdigest()[:16]
     return str(record["picture"]).removesuffix(".png")
 

@@ -52,7 +52,7 @@ def make_run(record: Record) -> dict[str, Any]:
 def name_of(record: Record) -> str:
     """Return what a photograph is called: what its results are, and its suffix."""
     image = PurePath(record["image"])
-    if record["picture"] is None:
+    if record.get("picture") is None:
         return image.name
     return str(record["picture"]).removesuffix(".png") + image.suffix
 

@@ -83,20 +83,26 @@ def _align(first: Result, second: Result) -> tuple[Map, Map]:
     """Return two maps on the same grid: their own, or one over what both models saw."""
     maps = mean_of(first.attributions), mean_of(second.attributions)
     places = [_seen(result.record) for result in (first, second)]
-    if maps[0].shape == maps[1].shape and places[0] == places[1]:
+    same_shape = maps[0].shape == maps[1].shape
+    if same_shape and (places[0] == places[1] or None in places):
         return maps
+    if places[0] is None or places[1] is None:
+        raise ValueError("an older version did not say what the model saw of the photograph")
+    known = [place for place in places if place is not None]
     corner, end = (
-        map(max, *(place[:2] for place in places)),
-        map(min, *(place[2:] for place in places)),
+        map(max, *(place[:2] for place in known)),
+        map(min, *(place[2:] for place in known)),
     )
     common = Box(*corner, *end)
-    resampled = [_resample(each, box, common) for each, box in zip(maps, places, strict=True)]
+    resampled = [_resample(each, box, common) for each, box in zip(maps, known, strict=True)]
     return resampled[0], resampled[1]
 
 
-def _seen(record: Record) -> Box:
-    """Return what a model saw of a photograph, in its pixels."""
-    return Box(*(record.get("seen") or (0, 0, *record.get("size", (1, 1)))))
+def _seen(record: Record) -> Box | None:
+    """Return what a model saw of a photograph, in its pixels; None if an old record."""
+    if "size" not in record:
+        return None
+    return Box(*(record["seen"] or (0, 0, *record["size"])))
 
 
 def _resample(values: Map, box: Box, common: Box) -> Map:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from .._errors import describe
 from ..results.folder import PLACES
 from ..results.reading import read_results
 from ..results.result import Result
 from .about import Run, make_about
-from .building import draw_view
+from .building import DRAWN, draw_view, find_view
 from .cards import make_run, name_of
 from .comparing import Agreement, agree
 from .single import write_single
-from .writing import Cards, write_assets, write_changed, write_page
+from .writing import Cards, read_command, write_assets, write_changed, write_page
 
 ORDER = "least correlated first"
 
@@ -77,8 +78,10 @@ def write_comparison(
     out: Path,
     command: Sequence[str],
     single_file: bool,
-) -> None:
+) -> dict[str, str]:
     """Write the page of a comparison into a folder that is there.
+
+    What could not be drawn is returned: why, by the photograph's path.
 
     Raises
     ------
@@ -87,9 +90,10 @@ def write_comparison(
     """
     write_assets(out)
     cards = Cards(out, facts=list(compared[0].agreement.to_facts()))
+    lost: dict[str, str] = {}
     for number, each in enumerate(compared):
         records = [
-            result.record | _bring_view(result, folder, out, f"{run}/{number:06}")
+            result.record | _bring_view(result, folder, out, f"{run}/{number:06}", lost)
             for run, (result, folder) in enumerate(zip(each.results, folders, strict=True))
         ]
         card = {
@@ -103,15 +107,19 @@ def write_comparison(
     cards.flush()
     first = compared[0].results
     runs = [
-        Run.of(result.record, result.record["request"], None).named(folder.resolve().name)
+        Run.of(result.record, result.record["request"], read_command(folder)).named(
+            folder.resolve().name
+        )
         for result, folder in zip(first, folders, strict=True)
     ]
-    about = make_about(runs, cards.files, list(cards.facts), ORDER, command)
+    about = make_about(runs, cards.files, list(cards.facts), ORDER)
     title = " / ".join(run.title for run in runs)
     lead = f"The same {len(compared)} photographs in {len(runs)} runs, {ORDER}."
-    write_page(out, about, title, lead, runs)
+    made = [*runs, runs[0].with_command("This page", command)]
+    write_page(out, about, title, lead, made)
     if single_file:
-        write_single(out, title, lead, runs)
+        write_single(out, title, lead, made)
+    return lost
 
 
 def _by_path(folder: Path) -> dict[str, Result]:
@@ -135,16 +143,18 @@ def _find_common(found: Sequence[dict[str, Result]]) -> list[str]:
     return [image for image in found[0] if all(image in results for results in found[1:])]
 
 
-def _bring_view(result: Result, folder: Path, out: Path, name: str) -> dict[str, Any]:
+def _bring_view(
+    result: Result, folder: Path, out: Path, name: str, lost: dict[str, str]
+) -> dict[str, Any]:
     """Have what the page draws of a photograph beside it; return what its record says of that."""
-    record = result.record
-    files: dict[str, Any] = {key: PLACES[key].format(name) for key in ("view", "thumbnail")}
+    drawn = find_view(folder, result.record)
+    if drawn is not None:
+        places = {key: PLACES[key].format(name) for key in drawn}
+        for key, place in places.items():
+            write_changed(out / place, (folder / drawn[key]).read_bytes())
+        return {"picture": None, **places}
     try:
-        for key, place in files.items():
-            write_changed(out / place, (folder / (record.get(key) or "")).read_bytes())
-    except OSError:  # results without a page
-        try:
-            files = draw_view(result, out, name)
-        except (OSError, ValueError):
-            files = dict.fromkeys(files)
-    return {"picture": None, **files}
+        return {"picture": None, **draw_view(result, out, name)}
+    except (OSError, ValueError) as error:
+        lost[result.record["image"]] = describe(error)
+        return {"picture": None, **dict.fromkeys(DRAWN)}

@@ -103,7 +103,7 @@ def is_current(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(len(start)) == start
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # results may be a file
         return False
 
 

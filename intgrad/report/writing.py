@@ -9,6 +9,8 @@ failed. What is drawn of a photograph is in `report/views`, and written with its
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from ..results.records import PART, Record
 from .about import Run, make_about
 from .cards import FACTS, make_card, make_failed_card
 from .pages import SCRIPTS, STYLE, read_asset, render
-from .scripts import call, read_call, to_json
+from .scripts import call, to_json
 from .single import write_single
 
 CHUNK = 200
@@ -27,6 +29,8 @@ CHUNK = 200
 BETWEEN = 2.0
 """Seconds after which new cards are written."""
 ORDER = "order of the run"
+COMMAND = "intgrad-command.txt"
+"""What a folder keeps the command in that made its results."""
 GENERATOR = b'<meta name="generator" content="intgrad'
 """By which our pages are known."""
 Card = dict[str, Any]
@@ -82,7 +86,7 @@ class Report:
     request : dict
         What was asked for.
     command : sequence of str or None
-        In what words; None leaves those that the report has.
+        In what words; None are those that the folder keeps.
     records, failures : iterable of dict
         What is in the folder already.
 
@@ -106,7 +110,9 @@ class Report:
         for place in ("", "report", "report/records", "report/views"):
             (folder / place / f"{PART}.report").unlink(missing_ok=True)  # of a run that was killed
         self._folder, self._request = folder, request
-        self._command = _read_command(folder) if command is None else list(command)
+        self._command = read_command(folder) if command is None else list(command)
+        if command is not None:
+            write_changed(folder / COMMAND, os.fsencode(f"{shlex.join(command)}\n"))
         self._cards = Cards(folder, list(FACTS.values()))
         self._failed = {record["image"]: record for record in failures}
         self._last: Record | None = None
@@ -138,7 +144,7 @@ class Report:
         write_changed(self._folder / "report/records/failed.js", call("add", -1, failed))
         files = [*self._cards.files, "failed.js"]
         title, lead, runs = self._describe()
-        about = make_about(runs, files, list(self._cards.facts), ORDER, self._command)
+        about = make_about(runs, files, list(self._cards.facts), ORDER)
         write_page(self._folder, about, title, lead, runs)
         self._flushed = time.monotonic()
 
@@ -183,13 +189,12 @@ def check_page(folder: Path) -> None:
         raise ValueError(f"{str(page)!r} is no page of intgrad: choose another --out")
 
 
-def _read_command(folder: Path) -> list[str] | None:
+def read_command(folder: Path) -> list[str] | None:
+    """Return the words that made the results in a folder, where it keeps them."""
     try:
-        (about,) = read_call((folder / "report/records/index.js").read_bytes())
-    except (OSError, ValueError):  # there is no report yet, or it is none of ours
+        return shlex.split(os.fsdecode((folder / COMMAND).read_bytes()))
+    except (OSError, ValueError):
         return None
-    command: list[str] | None = about.get("command")
-    return command
 
 
 def write_changed(path: Path, content: bytes) -> None:

@@ -22,8 +22,6 @@ from .records import PART, RECORDS, SCHEMA, Record, Records, explained
 from .sources import Source
 
 FAILURES = "failed.jsonl"
-ROWS = "rows"
-"""What the folder of Parquet is called that a cluster writes instead."""
 PLACES = {
     "arrays": "{}.npz",
     "view": "report/views/{}.js",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._optional import require
-from .records import Record
+from .records import ROWS, Record, from_line, to_line
 from .result import Array, Result, check_schema, drop_explained
 
 ARRAYS = {
@@ -59,7 +58,7 @@ def make_row(record: Record, arrays: Mapping[str, Array]) -> dict[str, Any]:
         **{key: text and text.encode("utf-8", "replace").decode() for key, text in texts.items()},
         "target": record.get("target"),
         **{name: record.get(name) for name in NUMBERS},
-        "record": json.dumps(record, allow_nan=False),
+        "record": to_line(record),
     }
     if "attributions" in arrays:
         row["shape"] = arrays["attributions"].shape
@@ -99,8 +98,15 @@ def read_failures(path: Path) -> Iterator[Record]:
 
 
 def find_files(path: Path) -> list[Path]:
-    """Return the files of Parquet that a path stands for, in their order."""
-    return sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    """Return the files of Parquet that a path stands for, in their order.
+
+    Of a folder of `intgrad explain --ray` these are its rows, and nothing else that is in it.
+    """
+    if not path.is_dir():
+        return [path]
+    rows = path / ROWS
+    found = rows.glob("*.parquet") if rows.is_dir() else path.rglob("*.parquet")
+    return sorted(file for file in found if file.is_file())
 
 
 def _rows(path: Path) -> Iterator[tuple[Path, int, int, Record]]:
@@ -108,7 +114,7 @@ def _rows(path: Path) -> Iterator[tuple[Path, int, int, Record]]:
     for file in find_files(path):
         for group, texts in enumerate(read_records(file)):
             for row, text in enumerate(texts):
-                yield file, group, row, json.loads(text)
+                yield file, group, row, from_line(text)
 
 
 def read_records(path: Path) -> Iterator[list[str]]:
@@ -159,7 +165,7 @@ def _read_texts(path: Path, group: int) -> list[str]:
 def _read_record(
     read_texts: Callable[[Path, int], list[str]], path: Path, group: int, row: int
 ) -> Record:
-    return dict(json.loads(read_texts(path, group)[row]))
+    return from_line(read_texts(path, group)[row])
 
 
 def _read_group(path: Path, group: int) -> Any:

@@ -77,7 +77,7 @@ def read_results(source: str | os.PathLike[str]) -> Reading:
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
     if (path / RECORDS).exists():
         return Reading(lambda: _read_folder(path), lambda: read_failures(path))
-    if path.is_file() or any(path.rglob("*.parquet")):
+    if parquet.find_files(path):
         return Reading(lambda: parquet.read(path), lambda: parquet.read_failures(path))
     raise ValueError(f"{str(path)!r} holds neither {RECORDS} nor files of Parquet")
 
@@ -95,7 +95,7 @@ def _read_folder(folder: Path) -> Iterator[Result]:
     records = explained(folder)
     for index, (start, record) in enumerate(records.located()):
         check_schema(record, records.place(index))
-        read_arrays = functools.partial(_read_arrays, folder, record["arrays"])
+        read_arrays = functools.partial(_read_arrays, folder, record.get("arrays"))
         yield Result(record, functools.partial(records.read_at, start), read_arrays)
 
 

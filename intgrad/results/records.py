@@ -7,11 +7,15 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote, unquote_to_bytes
 
 from .._files import write_whole
 
 RECORDS = "explained.jsonl"
 """What the file of those that were explained is called."""
+
+ROWS = "rows"
+"""What the folder of Parquet is called that a cluster writes instead."""
 
 SCHEMA = 1
 """Of a record: which of the schemas in this folder it follows."""
@@ -25,8 +29,8 @@ Record = dict[str, Any]
 class Records:
     """A file of records, a line each.
 
-    Lines are pure ASCII: file names that are no UTF-8 keep their bytes, as the escapes of Python's
-    surrogates.
+    Lines are JSON that every reader takes. Names that are no Unicode, as files may have them, have
+    question marks there, and are whole under "exact", percent-encoded.
 
     Parameters
     ----------
@@ -83,7 +87,7 @@ class Records:
         """Write a record."""
         if self._out is None:
             self._out = self._file.open("ab")
-        self._out.write(_to_line(record))
+        self._out.write(_to_bytes(record))
         self._out.flush()
 
     def replace(self, records: Iterable[Record]) -> None:
@@ -92,7 +96,7 @@ class Records:
 
         def write(part: Path) -> None:
             with part.open("wb") as file:
-                file.writelines(map(_to_line, records))
+                file.writelines(map(_to_bytes, records))
 
         write_whole(self._file, self._part, write)
 
@@ -109,7 +113,7 @@ class Records:
 
     def _parse(self, place: str, line: bytes) -> Record:
         try:
-            record = json.loads(line)
+            record = from_line(line)
             texts = [record[key] for key in self._keys]
             record["request"]
         except (ValueError, KeyError, TypeError) as error:
@@ -140,5 +144,32 @@ def is_report(folder: Path) -> bool:
     return folder.name == "report" and (folder / "records/index.js").is_file()
 
 
-def _to_line(record: Record) -> bytes:
-    return json.dumps(record, allow_nan=False).encode("ascii") + b"\n"
+def to_line(record: Record) -> str:
+    """Return a record as JSON, in ASCII."""
+    exact = {
+        key: quote(text.encode("utf-8", "surrogatepass"))
+        for key, text in record.items()
+        if isinstance(text, str) and not is_unicode(text)
+    }
+    if exact:
+        told = {key: record[key].encode("utf-8", "replace").decode() for key in exact}
+        record = {**record, **told, "exact": exact}
+    return json.dumps(record, allow_nan=False)
+
+
+def from_line(line: str | bytes) -> Record:
+    """Return the record that was made JSON; names have their own bytes again."""
+    record: Record = json.loads(line)
+    exact = record.pop("exact", {})
+    return record | {
+        key: unquote_to_bytes(text).decode("utf-8", "surrogatepass") for key, text in exact.items()
+    }
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether a text is Unicode, and not bytes that passed for a name."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _to_bytes(record: Record) -> bytes:
+    return f"{to_line(record)}\n".encode("ascii")

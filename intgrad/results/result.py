@@ -10,6 +10,12 @@ import numpy.typing as npt
 from .records import SCHEMA, Record
 
 Array = npt.NDArray[Any]
+NEEDED = (
+    *("image", "model", "top", "target", "label", "score", "baseline_score"),
+    *("delta", "error", "evaluations", "method", "path", "kind", "output", "baseline", "precision"),
+    *("device", "backend", "versions", "regions", "note", "request"),
+)
+"""Keys without which a record cannot be shown or compared: those that all have that can be read."""
 
 
 class Result:
@@ -109,7 +115,15 @@ class Result:
 
 
 def check_schema(record: Record, place: str) -> None:
-    """Raise a ValueError of a record that a newer intgrad wrote."""
+    """Raise a ValueError of a record that a newer intgrad wrote, or one that was too old."""
+    lacking = [key for key in NEEDED if key not in record]
+    if lacking:
+        raise ValueError(
+            f"{place} lacks {', '.join(lacking)}: an intgrad that was too old wrote it, or somebody"
+            " else. Explain its photograph again, into another folder"
+        )
+    if not isinstance(record.get("schema", SCHEMA), int):
+        raise ValueError(f"{place} follows schema {record['schema']!r}, which is no number")
     if record.get("schema", SCHEMA) > SCHEMA:
         raise ValueError(
             f"{place} follows schema {record['schema']}, and this intgrad knows {SCHEMA}: a newer"

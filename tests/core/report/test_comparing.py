@@ -1,5 +1,6 @@
 """How far runs agree, and the page that shows where they do not."""
 
+import html
 import shutil
 
 import numpy as np
@@ -47,6 +48,21 @@ def test_maps_of_two_shapes_are_compared_on_a_grid():
     elsewhere = result(part[::2, ::2, np.newaxis], seen=[80, 0, 280, 200])
     assert agree([first, elsewhere]).correlation < 0.9
     assert GRID == 32
+
+
+def old(attributions):
+    """Return a result of before records said what a model saw."""
+    found = result(attributions)
+    for key in ("size", "seen", "fill"):
+        del found.record[key]
+    return found
+
+
+def test_maps_of_an_older_version_are_compared_where_they_have_one_shape():
+    first, second = maps(0), maps(1)
+    expected = agree([result(first), result(second)]).correlation
+    assert agree([old(first), result(second)]).correlation == pytest.approx(expected)
+    assert np.isnan(agree([old(first), result(maps(1, (15, 10, 3)))]).correlation)
 
 
 def test_of_three_runs_the_worst_pair_counts():
@@ -225,7 +241,7 @@ def test_a_report_of_a_folder_of_an_older_version(tmp_path, capsys):
     assert [bool(card["runs"][0]["view"]) for card in cards] == [True, False, True]
     second = {path.name: path.read_bytes() for path in (tmp_path / "out/report/views").iterdir()}
     assert second == {name: text for name, text in first.items() if not name.startswith("b")}
-    assert about["command"] is None
+    assert "command" not in about
     view = tmp_path / "out/report/views/c.js"
     view.write_text('intgrad.addView({"format":0,"maps":""});\n')
     assert cli.main(["report", str(tmp_path / "out")]) == 1
@@ -251,3 +267,48 @@ def test_what_has_no_report(tmp_path, capsys):
     assert cli.main(["report", str(tmp_path / "photos")]) == 1
     assert "holds neither" in capsys.readouterr().err
     assert sample_results.records(tmp_path / "out")[0]["picture"] == "a.png"
+
+
+def test_rows_are_drawn_as_folders_are(runs, tmp_path):
+    """Of a file no view is beside it, and none was named."""
+    pytest.importorskip("pyarrow")
+    for run in runs:
+        for each in (run / "explained.jsonl").read_text().splitlines():
+            assert '"view": "report' in each
+        text = (run / "explained.jsonl").read_text().replace('"view": "report', '"lost": "report')
+        (run / "explained.jsonl").write_text(text)
+        sample_results.to_parquet(run, tmp_path / f"{run.name}.parquet")
+    files = [tmp_path / f"{run.name}.parquet" for run in runs]
+    assert compare(*files, "--out", tmp_path / "drawn", "--single-file") == 0
+    views = sorted((tmp_path / "drawn/report/views").rglob("*.js"))
+    assert len(views) == 8
+    assert all(view.read_bytes().startswith(b"intgrad.addView(") for view in views)
+
+
+def test_what_a_report_has_drawn_is_used_again(runs, tmp_path, capsys):
+    """Of rows, too, whose photographs are gone."""
+    pytest.importorskip("pyarrow")
+    for run in runs:
+        (tmp_path / f"rows {run.name}/rows").mkdir(parents=True)
+        sample_results.to_parquet(run, tmp_path / f"rows {run.name}/rows/0.parquet")
+        assert cli.main(["report", str(tmp_path / f"rows {run.name}")]) == 0
+    (tmp_path / "photos").rename(tmp_path / "away")
+    capsys.readouterr()
+    places = [tmp_path / f"rows {run.name}" for run in runs]
+    assert compare(*places, "--out", tmp_path / "both") == 0
+    assert len(list((tmp_path / "both/report/views").rglob("*.js"))) == 8
+    assert capsys.readouterr().err == ""
+    shutil.rmtree(places[0] / "report")
+    assert compare(*places, "--out", tmp_path / "half") == 0
+    assert "is not drawn: " in capsys.readouterr().err
+    assert compare(*places, "--out", places[0]) == 1
+    assert "holds results of explain" in capsys.readouterr().err
+
+
+def test_the_commands_are_told(runs, tmp_path):
+    (runs[0] / "intgrad-command.txt").write_text("intgrad explain photos --baseline 'a b'\n")
+    assert compare(*runs, "--out", tmp_path / "both") == 0
+    page = html.unescape((tmp_path / "both/index.html").read_text())
+    assert "intgrad explain photos --baseline 'a b'" in page
+    assert "<h2>This page</h2>" in page
+    assert f"intgrad compare {runs[0]} {runs[1]}" in page

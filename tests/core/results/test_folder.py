@@ -8,6 +8,7 @@ import pytest
 
 from intgrad.results import folder as module
 from intgrad.results.folder import PLACES, Results
+from intgrad.results.records import from_line
 from intgrad.results.sources import Source
 
 pytestmark = pytest.mark.unsanitized
@@ -30,7 +31,7 @@ def open_folder(folder, *names, request=REQUEST):
 
 def lines(folder, name):
     file = folder / name
-    return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+    return [from_line(line) for line in file.read_bytes().splitlines()] if file.exists() else []
 
 
 def files(draw=draw):

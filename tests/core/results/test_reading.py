@@ -11,6 +11,7 @@ import sample_results  # noqa: E402
 from sample_results import NAMES, REQUEST, fill, make_arrays, to_parquet  # noqa: E402
 
 import intgrad  # noqa: E402
+from intgrad.command_line import main as cli  # noqa: E402
 from intgrad.results import parquet  # noqa: E402
 from intgrad.results.folder import Results  # noqa: E402
 from intgrad.results.sources import Source  # noqa: E402
@@ -246,3 +247,49 @@ def test_a_file_that_was_written_anew(folder, tmp_path):
         write_row(path, result.record, result.arrays)
         (found,) = intgrad.read_results(path)
         np.testing.assert_array_equal(found.attributions, make_arrays(number)["attributions"])
+
+
+def test_lines_are_json_that_every_reader_takes(folder):
+    """Names that are no Unicode are told with question marks, and read as they are."""
+    text = (folder / "explained.jsonl").read_text() + (folder / "failed.jsonl").read_text()
+    assert "\\udc" not in text.lower()
+    lines = [json.loads(line) for line in text.splitlines()]
+    json.dumps(lines, ensure_ascii=False).encode()
+    assert sum("exact" in line for line in lines) == 2
+    images = [record["image"] for record in intgrad.read_results(folder).records()]
+    assert sum("caf\udce9" in image for image in images) == 1
+    for record in intgrad.read_results(folder).records():
+        assert "exact" not in record
+
+
+def test_only_the_rows_of_a_folder_are_read(folder, tmp_path):
+    pytest.importorskip("pyarrow")
+    for place in ("rows", "other/rows"):
+        (tmp_path / "cluster" / place).mkdir(parents=True)
+        to_parquet(folder, tmp_path / "cluster" / place / "0.parquet")
+    (tmp_path / "cluster/summary.parquet").write_bytes(b"none of ours")
+    assert len(list(intgrad.read_results(tmp_path / "cluster"))) == len(NAMES)
+    (tmp_path / "spark/rows.parquet").mkdir(parents=True)
+    to_parquet(folder, tmp_path / "spark/rows.parquet/0.parquet")
+    assert len(list(intgrad.read_results(tmp_path / "spark"))) == len(NAMES)
+
+
+@pytest.mark.parametrize("key", ["method", "regions", "versions", "score"])
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_records_that_are_too_old_are_told(command, key, folder, tmp_path, capsys):
+    pytest.importorskip("jinja2", reason="the report needs Jinja2")
+    file = folder / "explained.jsonl"
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    del records[1][key]
+    file.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    words = [str(folder)] if command == "report" else [str(folder)] * 2
+    assert cli.main([command, *words]) == 1
+    told = capsys.readouterr().err
+    assert f"line 2 of {str(file)!r} lacks {key}: an intgrad that was too old wrote it" in told
+
+
+def test_a_schema_that_is_no_number(folder):
+    file = folder / "explained.jsonl"
+    file.write_text(file.read_text().replace('"schema": 1', '"schema": "1"', 1))
+    with pytest.raises(ValueError, match="follows schema '1', which is no number"):
+        list(intgrad.read_results(folder))

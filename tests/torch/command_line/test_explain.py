@@ -58,7 +58,8 @@ def look(path):
 
 def count_files(out):
     """Count what there is beside the page."""
-    return len([path for path in out.iterdir() if path.name not in ("index.html", "report")])
+    page = ("index.html", "report", "intgrad-command.txt")
+    return len([path for path in out.iterdir() if path.name not in page])
 
 
 def names(out):

@@ -1,6 +1,5 @@
 """`intgrad explain` where something is wrong with one photograph: the others are done."""
 
-import json
 import os
 import signal
 import struct
@@ -19,6 +18,7 @@ from torch import nn
 from intgrad.command_line import drawing, writing
 from intgrad.command_line import main as cli
 from intgrad.pictures.bitmaps import write_columns
+from intgrad.results.records import from_line
 
 PIL = pytest.importorskip("PIL.Image")
 
@@ -51,7 +51,7 @@ def pictures(out):
 
 def failures(out):
     file = out / "failed.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [from_line(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 # ---- Names ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ pytest.importorskip("ray.data")
 from mortal import Mortal  # noqa: E402
 
 from intgrad.distributed import check_workers, count_workers  # noqa: E402
+from intgrad.distributed import cluster as sizes  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own
 COUNT = 62
@@ -164,3 +165,27 @@ def test_more_workers_than_there_is_room_for(place, cluster, tmp_path, capsys):
     assert "would wait for ever: the cluster has 3" in capsys.readouterr().err
     assert cli.main([*command, "--ray", "auto", "--out", str(place / "single")]) == 1
     assert "holds results of a run without --ray" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("machines", "cpus", "gpus", "room"),
+    [
+        ([{"CPU": 3.0}], 1, 0, 2),
+        ([{"CPU": 2.0}, {"CPU": 2.0}], 3, 0, 0),  # a worker is on one machine
+        ([{"CPU": 2.0}, {"CPU": 2.0}], 1.5, 0, 1),  # or no machine has a whole CPU for reading
+        ([{"CPU": 2.0}, {"CPU": 2.0}, {"CPU": 1.0}], 2, 0, 2),
+        ([{"CPU": 16.0, "GPU": 1.0}, {"CPU": 4.0}], 4, 1, 1),
+        ([{"CPU": 16.0, "GPU": 1.0}], 1, 0.1, 10),
+        ([{"CPU": 8.0}, {"CPU": 8.0, "GPU": 2.0}], 8, 1, 1),
+        ([{"CPU": 0.5}], 0.1, 0, 0),
+        ([{"memory": 1.0}], 1, 0, 0),
+        ([], 1, 0, 0),
+    ],
+)
+def test_a_worker_is_on_one_machine(machines, cpus, gpus, room, monkeypatch):
+    monkeypatch.setattr(sizes, "_machines", lambda: machines)
+    assert count_workers(cpus, gpus) == max(1, room)
+    if room:
+        check_workers(room, cpus, gpus)
+    with pytest.raises(ValueError, match="the cluster has|the machines of the cluster"):
+        check_workers(room + 1, cpus, gpus)

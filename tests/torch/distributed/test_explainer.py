@@ -87,7 +87,9 @@ def test_photographs_that_were_read_already(place):
     floats = explainer()({"path": names[:1], "image": [pictures[0] / np.float32(255)]})
     assert floats["reason"].to_pylist() == ["pixels must be uint8, 0 to 255, got float32"]
     nameless = explainer()({"image": pictures})
-    assert nameless["image"].to_pylist()[1] == "photograph 1"
+    other = explainer()({"image": pictures[1:]})
+    assert other["image"].to_pylist() == nameless["image"].to_pylist()[1:]
+    assert len(set(nameless["image"].to_pylist())) == len(names)
 
 
 def test_what_is_no_photograph_is_a_row_with_a_reason(place):
@@ -157,12 +159,62 @@ def test_methods_and_references(place):
         ({"method": "expected", "steps": None}, "needs --references"),
         ({"target": "z"}, "no label 'z'"),
         ({"colour": 3}, "colour"),
+        ({"baseline": "nope"}, "baseline must be"),
+        ({"baseline": np.zeros((3, 3, 3))}, "baseline must have"),
+        ({"segments": "nope"}, "segments must be"),
+        ({"segments": 0}, "segments must be"),
+        ({"steps": 0}, "steps must be"),
     ],
     ids=str,
 )
 def test_wrong_options_are_said_when_the_worker_starts(options, text, place):
     with pytest.raises((TypeError, ValueError), match=text):
         Explainer("model.pt", load={"device": "cpu"}, **{"steps": 4, **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"baseline": np.full((*SIZE, 3), 9, np.float32)},
+        {"segments": np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) // 40},
+        {"steps": np.int64(4)},
+        {"steps": None, "tolerance": np.float32(0.5)},
+    ],
+)
+def test_numbers_and_arrays_of_numpy_are_options(options, place):
+    table = Explainer("model.pt", load={"device": "cpu"}, **{"steps": 4, **options})(
+        {"path": paths(place)[:2]}
+    )
+    assert table["reason"].null_count == 2
+    assert json.loads(table["record"][0].as_py())["request"]["method"] == "integrated-gradients"
+
+
+def test_rows_are_in_the_order_of_the_batch(place):
+    """Whatever fails, and with the columns that came along."""
+    good = Path(paths(place)[0]).read_bytes()
+    contents = [b"junk", good, b"", good + b" "]
+    table = explainer()({"bytes": contents, "id": np.array([7, 8, 9, 10]), "label": list("wxyz")})
+    assert [reason is None for reason in table["reason"].to_pylist()] == [False, True, False, True]
+    assert table["id"].to_pylist() == [7, 8, 9, 10]
+    assert table["label"].to_pylist()[0] is None  # it is the model's
+    others = explainer()({"bytes": [good, b"more junk"]})
+    names = [*table["image"].to_pylist(), *others["image"].to_pylist()]
+    assert len(set(names)) == 5
+    assert names[1] == names[4]
+
+
+@pytest.mark.parametrize("path", [None, float("nan"), "a\0b.png", 5, ""])
+def test_what_is_no_path_is_a_row_with_a_reason(path, place):
+    good = paths(place)[0]
+    table = explainer()({"path": np.array([good, path, good], object)})
+    assert [reason is None for reason in table["reason"].to_pylist()] == [True, False, True]
+
+
+def test_grey_pixels_have_a_channel_or_none(place):
+    grey = np.random.default_rng(0).integers(0, 200, (20, 18), np.uint8)
+    table = explainer(arrays="full")({"image": [grey, grey[..., np.newaxis]]})
+    assert table["reason"].null_count == 2
+    assert table["score"][0] == table["score"][1]
 
 
 def test_batches_without_photographs(place):
