@@ -22,12 +22,14 @@ from ..metrics.measuring import Measured, Metric, measure_all
 from ..metrics.result import make_result
 from ..metrics.subjects import Subjects
 from ..models.model import Model
+from ..report.building import complete
 from ..report.writing import Report
 from ..results.folder import lock
-from ..results.reading import read_failures
-from ..results.records import RECORDS, Record, Records, explained
-from ..results.result import check_schema
+from ..results.reading import read_results, replace_records
+from ..results.records import RECORDS, Record
+from ..results.result import Array, Result
 from . import archives
+from .report import tell_lost
 from .telling import Telling, printable, say
 
 OF_A_SCORE = ("infidelity", "mu_fidelity", "sensitivity_n")
@@ -51,7 +53,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measures the maps in a folder that intgrad explain wrote, and says their means and\n"
         "standard errors over the photographs. What each photograph has is added to its line in\n"
-        f'{RECORDS}, as "metrics"; what has one of these settings is not measured again.'
+        f'{RECORDS}, or to its row, as "metrics"; what has one of these settings is not measured\n'
+        "again."
     )
     parser.epilog = METRICS_EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -101,24 +104,34 @@ def run(options: argparse.Namespace) -> int:
     names = list(dict.fromkeys(options.metrics))
     held = lock(options.folder)
     try:
-        file = explained(options.folder)
-        records = list(file)
-        _check_records(records, file, options)
+        results = list(read_results(options.folder))
+        records = [result.record for result in results]
+        _check_records(records, options)
         model = archives.load(options.model, options)
-        failed = _measure_folder(model, file, records, names, options)
-        Report(
-            options.folder, records[0]["request"], None, records, read_failures(options.folder)
-        ).finish(single_file=False)
+        failed = _measure_folder(model, results, records, names, options)
+        lost = _write_report(options.folder)
     finally:
         os.close(held)
+    tell_lost(lost)
     for name in names:
         say(_summarise(name, records, model))
     return 1 if failed else 0
 
 
+def _write_report(folder: Path) -> dict[str, str]:
+    """Write the page anew, with what was measured; return what it cannot draw, and why."""
+    results, lost = read_results(folder), dict[str, str]()
+    request = next(results.records())["request"]
+    records = results.records()
+    if not (folder / RECORDS).exists():  # of rows no record says what the page has drawn
+        records = complete(results, folder, lost)
+    Report(folder, request, None, records, results.failures()).finish(single_file=False)
+    return lost
+
+
 def _measure_folder(
     model: Model,
-    file: Records,
+    results: list[Result],
     records: list[Record],
     names: list[str],
     options: argparse.Namespace,
@@ -134,7 +147,7 @@ def _measure_folder(
                 record, line = records[number], None
                 name = printable(Path(record["image"]).name)
                 try:
-                    found = _measure(model, options, record, metrics)
+                    found = _measure(model, options, record, _read_maps(results[number]), metrics)
                 except MemoryError:
                     raise
                 except Exception as error:  # of decoders and damaged files, whatever they raise
@@ -145,11 +158,19 @@ def _measure_folder(
                     line = f"{name}: {_tell(found)}"
                 telling.tell_line(line)
                 if time.monotonic() > written + BETWEEN:
-                    file.replace(records)
+                    replace_records(options.folder, records)
                     written = time.monotonic()
     finally:
-        file.replace(records)
+        replace_records(options.folder, records)
     return failed
+
+
+def _read_maps(result: Result) -> Array:
+    arrays = result.arrays
+    result.forget()
+    if "attributions" not in arrays:
+        raise ValueError("no arrays were kept (--arrays none), which metrics measure")
+    return arrays["attributions"]
 
 
 def _find_work(
@@ -198,16 +219,13 @@ def _measure(
     model: Model,
     options: argparse.Namespace,
     record: Record,
+    maps: Array,
     asked: dict[str, Metric | str],
 ) -> dict[str, dict[str, Any]]:
     """Return what a photograph has by each metric, by its name."""
-    if record["arrays"] is None:
-        raise ValueError("no arrays were kept (--arrays none), which metrics measure")
-    with np.load(options.folder / record["arrays"]) as arrays:
-        maps = {"attributions": arrays["attributions"]}
     pixels = model.load_image(record["image"])
     _check_same_score(model, pixels, record)
-    subjects = Subjects(model, pixels, record["target"], maps, {})
+    subjects = Subjects(model, pixels, record["target"], {"attributions": maps}, {})
     metrics = {name: metric for name, metric in asked.items() if not isinstance(metric, str)}
     rows = measure_all(list(metrics.values()), subjects, options.batch_size, False)
     found = {
@@ -222,19 +240,12 @@ def _measure(
     return found | unmeasurable
 
 
-def _check_records(records: list[Record], file: Records, options: argparse.Namespace) -> None:
+def _check_records(records: list[Record], options: argparse.Namespace) -> None:
     """Raise a ValueError where there are none, or they were made with another model."""
-    folder = str(options.folder)
-    if not records and any(options.folder.rglob("*.parquet")):
-        raise ValueError(
-            f"{folder!r} holds rows of a cluster (--ray), to whose records nothing is added:"
-            " measure what intgrad.read_results gives of them with intgrad.metrics.compare"
-        )
     if not records:
-        raise ValueError(f"{folder!r} has no {RECORDS} of photographs explained")
+        raise ValueError(f"{str(options.folder)!r} has no photographs explained")
     digest = archives.identify(options.model)
-    for number, record in enumerate(records):
-        check_schema(record, file.place(number))
+    for record in records:
         if record["request"].get("model") != digest:
             raise ValueError(
                 f"{record['image']!r} was explained with another model than"

@@ -53,7 +53,8 @@ def find_view(folder: Path, record: Record) -> dict[str, Any] | None:
 def _name(record: Record) -> str:
     """Return what a photograph's files are called; without a picture no two runs share a name."""
     if record.get("picture") is None:
-        return hashlib.sha256(to_json(record).encode("ascii")).hexdigest()[:16]
+        explained = {key: value for key, value in record.items() if key != "metrics"}
+        return hashlib.sha256(to_json(explained).encode("ascii")).hexdigest()[:16]
     return str(record["picture"]).removesuffix(".png")
 
 

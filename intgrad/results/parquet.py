@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._files import write_whole
 from .._optional import require
-from .records import ROWS, Record, from_line, to_line
+from .records import PART, ROWS, Record, from_line, to_line
 from .result import Array, Result, check_schema, drop_explained
 
 ARRAYS = {
@@ -154,6 +155,40 @@ def _open(path: Path) -> Iterator[Any]:
 def _texts_of(file: Any, group: int) -> list[str]:
     texts: list[str] = file.read_row_group(group, columns=["record"])["record"].to_pylist()
     return texts
+
+
+def replace_records(path: Path, records: Sequence[Record]) -> None:
+    """Write other records into the rows of what was explained, in their order.
+
+    Files of which none changes are left as they are.
+    """
+    waiting = iter(records)
+    for file in find_files(path):
+        groups = list(read_records(file))
+        changed = [[_replace(text, waiting) for text in texts] for texts in groups]
+        if changed != groups:
+            part = file.with_name(f"{PART}.rows")
+            write_whole(file, part, functools.partial(_write_texts, file, changed))
+
+
+def _replace(text: str, waiting: Iterator[Record]) -> str:
+    return text if "reason" in from_line(text) else to_line(next(waiting))
+
+
+def _write_texts(file: Path, groups: list[list[str]], part: Path) -> None:
+    """Write a file with other records, in the groups that it has."""
+    pa = require("pyarrow", "pyarrow", "Parquet", extra="ray")
+    parquet = require("pyarrow.parquet", "pyarrow", "Parquet", extra="ray")
+    with (
+        _open(file) as old,
+        parquet.ParquetWriter(os.fspath(part), old.schema_arrow, compression="zstd") as new,
+    ):
+        column = old.schema_arrow.names.index("record")
+        for group, texts in enumerate(groups):
+            table = old.read_row_group(group)
+            field = table.schema.field(column)
+            table = table.set_column(column, field, pa.array(texts, field.type))
+            new.write_table(table, row_group_size=max(1, len(texts)))
 
 
 def _read_texts(path: Path, group: int) -> list[str]:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,20 @@ def read_results(source: str | os.PathLike[str]) -> Reading:
     if parquet.find_files(path):
         return Reading(lambda: parquet.read(path), lambda: parquet.read_failures(path))
     raise ValueError(f"{str(path)!r} holds neither {RECORDS} nor files of Parquet")
+
+
+def replace_records(source: Path, records: Sequence[Record]) -> None:
+    """Write anew the records of what was explained, in the order in which they were read.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written; those that were there stay then.
+    """
+    if (source / RECORDS).exists():
+        explained(source).replace(records)
+    else:
+        parquet.replace_records(source, records)
 
 
 def record_schema() -> dict[str, Any]:

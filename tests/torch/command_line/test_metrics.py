@@ -12,9 +12,11 @@ import intgrad
 from intgrad import metrics
 from intgrad.command_line import main as cli
 from intgrad.command_line.metrics import KNOWN
+from intgrad.distributed import Explainer
 from intgrad.metrics.measuring import Metric
 
 PIL = pytest.importorskip("PIL.Image")
+parquet = pytest.importorskip("pyarrow.parquet")
 MODEL = ["--model=model.pt", "--device=cpu"]
 PHOTOGRAPHS = ("a.png", "b.png", "c.png")
 
@@ -146,7 +148,7 @@ def test_another_model_is_refused(place, capsys):
 def test_a_folder_without_records(place, capsys):
     (place / "out").mkdir()
     assert measure("deletion") == 1
-    assert "'out' has no explained.jsonl of photographs explained" in capsys.readouterr().err
+    assert "'out' holds neither explained.jsonl nor files of Parquet" in capsys.readouterr().err
     assert cli.main(["metrics", "nowhere", *MODEL]) == 1
     assert "there is no file 'nowhere'" in capsys.readouterr().err
 
@@ -223,10 +225,30 @@ def test_why_photographs_have_no_value_is_said_again(place, capsys):
 
 
 def test_rows_of_a_cluster(place, capsys):
-    (place / "rows/rows").mkdir(parents=True)
-    (place / "rows/rows/0.parquet").write_bytes(b"PAR1")
-    assert cli.main(["metrics", "rows", *MODEL]) == 1
-    assert "holds rows of a cluster (--ray)" in capsys.readouterr().err
+    """Have their metrics in their records, as folders have them; nothing else changes."""
+    pytest.importorskip("pyarrow")
+    explain("--arrays=full")
+    assert measure("deletion", "sic") == 0
+    expected = records(place / "out")
+    (place / "cluster/rows").mkdir(parents=True)
+    explainer = Explainer("model.pt", steps=4, arrays="full", load={"device": "cpu"})
+    for number, name in enumerate([*PHOTOGRAPHS, "lost.png"]):
+        rows = explainer({"path": [name], "id": [number]})
+        parquet.write_table(rows, place / f"cluster/rows/{number}.parquet")
+    files = sorted((place / "cluster/rows").iterdir())
+    before, lost = [parquet.read_table(file) for file in files], files[3].read_bytes()
+    assert cli.main(["metrics", "cluster", *MODEL, "--metrics", "deletion", "sic"]) == 0
+    found = list(intgrad.read_results(place / "cluster").records())
+    assert [record["metrics"] for record in found] == [record["metrics"] for record in expected]
+    for file, table in zip(files, before, strict=True):
+        after = parquet.read_table(file)
+        assert after.drop_columns("record") == table.drop_columns("record")
+    assert files[3].read_bytes() == lost
+    views = {path.name for path in (place / "cluster/report/views").iterdir()}
+    capsys.readouterr()
+    assert cli.main(["metrics", "cluster", *MODEL, "--metrics", "deletion", "road"]) == 0
+    assert "deletion" not in capsys.readouterr().out.split("\ndeletion: ")[0]
+    assert {path.name for path in (place / "cluster/report/views").iterdir()} == views
 
 
 def test_records_of_a_newer_version(place, capsys):
