@@ -226,7 +226,6 @@ def test_why_photographs_have_no_value_is_said_again(place, capsys):
 
 def test_rows_of_a_cluster(place, capsys):
     """Have their metrics in their records, as folders have them; nothing else changes."""
-    pytest.importorskip("pyarrow")
     explain("--arrays=full")
     assert measure("deletion", "sic") == 0
     expected = records(place / "out")
