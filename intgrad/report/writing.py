@@ -18,6 +18,7 @@ from typing import Any
 
 from .._files import write_whole
 from ..results.records import PART, Record
+from ..results.result import check_schema
 from .about import Run, make_about
 from .cards import FACTS, make_card, make_failed_card
 from .pages import SCRIPTS, STYLE, read_asset, render
@@ -95,7 +96,7 @@ class Report:
     OSError
         If it cannot be written, now or later.
     ValueError
-        If the folder has a page of somebody else.
+        If the folder has a page of somebody else, or records that are too old.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Report:
         self._last: Record | None = None
         write_assets(folder)
         for record in records:
+            check_schema(record, f"the record of {record['image']!r} in {str(folder)!r}")
             self._take(record)
         self.flush()
 

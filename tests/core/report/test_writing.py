@@ -45,7 +45,8 @@ def times(folder):
 def explained(number, **others):
     """Return a record of a photograph of which only the record matters."""
     places = {"picture": f"{number}.png", "arrays": None, "view": None, "thumbnail": None}
-    return {"image": f"/photos/{number}.jpg", **places, **make_record(number), **others}
+    record = {"image": f"/photos/{number}.jpg", **places, **make_record(number), **others}
+    return {**record, "request": REQUEST}
 
 
 def test_a_card_for_each(tmp_path):
@@ -184,3 +185,10 @@ def test_what_is_there_is_left(tmp_path):
     write_changed(tmp_path / "below/a", b"abd")
     assert (tmp_path / "below/a").read_bytes() == b"abd"
     assert len(times(tmp_path)) == 1
+
+
+def test_records_that_are_too_old(tmp_path):
+    """As `explain` would find in a folder that it is to go on with."""
+    old = {key: value for key, value in explained(0).items() if key != "regions"}
+    with pytest.raises(ValueError, match=r"the record of '.*' in '.*' lacks regions: an intgrad"):
+        Report(tmp_path, REQUEST, COMMAND, [old], [])
