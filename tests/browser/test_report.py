@@ -331,6 +331,7 @@ def test_a_screen_reader_finds_its_way(folder, open_page):
         options = {} if name is None else {"name": name}
         assert page.get_by_role(role, **options).count() == 1, name
     page.keyboard.press("Escape")
+    page.get_by_role("searchbox").wait_for()
     for role, name in (("searchbox", "Search"), ("combobox", "Class"), ("combobox", "Sort by")):
         assert page.get_by_role(role, name=name).count() == 1
     assert page.get_by_role("listitem").count() == 11
