@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SECONDS ?= 60
 CLANG   ?= clang
 
-.PHONY: help demo test notebooks browser docs lint format analyse sanitized fuzz slow wheel lock bench clean
+.PHONY: help demo test notebooks browser docs lint format analyse sanitized fuzz slow wheel lock bench bench-metrics clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo "make wheel   the one wheel, for every Python, and the sdist (dist/)"
 	@echo "make lock    take newer versions of what make installs (requirements/)"
 	@echo "make bench   measure against the rivals on the CPU (benchmarks/README.md; over an hour)"
+	@echo "make bench-metrics  what metrics say of methods, over thirty photographs (over an hour)"
 	@echo "make clean   remove what these made, but not the downloads in $(CACHE)"
 
 # Done anew each time: explain goes on with what is unfinished, and leaves alone what is not.
@@ -102,6 +103,11 @@ bench: $(VENV)/dev.stamp $(KITCHEN)
 	$(BIN)/python benchmarks/exactness.py --out $(RESULTS)-exactness-logit.json
 	$(BIN)/python benchmarks/exactness.py --model lite0 --out $(RESULTS)-exactness-lite0-logit.json
 	$(BIN)/python benchmarks/compare.py --model lite0 --images 64 --points 17 --out $(RESULTS)-compare-64-cpu.json
+
+# What each metric says of each method, on both models: an hour and a half.
+bench-metrics: $(VENV)/dev.stamp $(KITCHEN)
+	$(BIN)/python benchmarks/metrics.py --model lite0 --out $(RESULTS)-metrics-lite0.json
+	$(BIN)/python benchmarks/metrics.py --model kitchen --out $(RESULTS)-metrics-kitchen.json
 
 # From pyproject.toml; for every Python and platform, but the developers' tools want 3.11.
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate \
