@@ -273,8 +273,7 @@ class References:
             some = new[first : first + SCORED]
             pictures = np.stack([self._read(k) for k in some])
             try:
-                size = 1 if model._keeps_apart else plan.batch_size
-                scores = model._compute_scores(pictures, plan.output, batch_size=size)
+                scores = model._score_apart(pictures, plan.output, batch_size=plan.batch_size)
             except _core.ModelError as error:
                 raise _core.ModelError(f"references[{some[0]}] to [{some[-1]}]: {error}") from error
             self._scores |= dict(zip(some, scores.astype(np.float64), strict=True))

@@ -193,8 +193,9 @@ class _Stream:
         # With a tolerance an image asks for few points at a time, and others have to fill a batch.
         fixed = self.plan.tolerance is None and self.plan.curve.path != "guided"
         points = self.plan.draws.count if self.plan.draws else self.plan.steps
-        enough = max(16 * batch_size // points, 4)
-        if not fixed:
+        if fixed:
+            enough = max(16 * batch_size // points, 4)
+        else:
             enough = batch_size * math.ceil(4 / batch_size)
         targets: int = math.prod(np.shape(target)) or 1
         results = (1 + self.plan.error_map + self.plan.gradient) * targets

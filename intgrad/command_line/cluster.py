@@ -45,7 +45,7 @@ def explain_on_cluster(work: Work, options: argparse.Namespace) -> list[tuple[st
     check_page(out)
     held = lock(out)
     try:
-        finished = _find_finished(rows, work.request)
+        finished = _find_finished(out, work.request)
         todo = [source.real for source in work.sources if source.real not in finished]
         if len(todo) < len(work.sources):
             say(f"{len(work.sources) - len(todo)} of {len(work.sources)} were explained before")
@@ -57,7 +57,7 @@ def explain_on_cluster(work: Work, options: argparse.Namespace) -> list[tuple[st
                 raise ValueError(f"a worker failed: {describe(_find_cause(error))}") from error
         lost: dict[str, str] = {}
         asked = {source.real for source in work.sources}
-        results = read_results(rows)
+        results = read_results(out)
         failures = [
             record
             for record in results.failures()
@@ -126,7 +126,7 @@ def _run(todo: list[str], rows: Path, work: Work, options: argparse.Namespace) -
     explained.write_parquet(os.path.abspath(rows), compression="zstd")
 
 
-def _find_finished(rows: Path, request: dict[str, Any]) -> set[str]:
+def _find_finished(out: Path, request: dict[str, Any]) -> set[str]:
     """Return the photographs that have rows; files that were not written to their end are removed.
 
     Raises
@@ -135,7 +135,7 @@ def _find_finished(rows: Path, request: dict[str, Any]) -> set[str]:
         If rows answer another request.
     """
     finished: set[str] = set()
-    for file in sorted(rows.glob("*.parquet")):
+    for file in parquet.find_files(out):
         try:
             records = [result.record for result in parquet.read(file)]
         except parquet.NotWholeError:

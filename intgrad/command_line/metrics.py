@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
         _check_records(records, options)
         model = archives.load(options.model, options)
         failed = _measure_folder(model, results, records, names, options)
-        lost = _write_report(options.folder)
+        lost = _write_report(options.folder, records)
     finally:
         os.close(held)
     tell_lost(lost)
@@ -118,14 +118,13 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _write_report(folder: Path) -> dict[str, str]:
+def _write_report(folder: Path, records: list[Record]) -> dict[str, str]:
     """Write the page anew, with what was measured; return what it cannot draw, and why."""
     results, lost = read_results(folder), dict[str, str]()
-    request = next(results.records())["request"]
-    records = results.records()
-    if not (folder / RECORDS).exists():  # of rows no record says what the page has drawn
-        records = complete(results, folder, lost)
-    Report(folder, request, None, records, results.failures()).finish(single_file=False)
+    # Of rows no record says what the page has drawn.
+    shown = records if (folder / RECORDS).exists() else complete(results, folder, lost)
+    report = Report(folder, records[0]["request"], None, shown, results.failures())
+    report.finish(single_file=False)
     return lost
 
 

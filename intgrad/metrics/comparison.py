@@ -21,11 +21,10 @@ from .information import aic, sic
 from .measuring import Metric, measure_all
 from .pointing import energy_inside, pointing_game
 from .randomizing import randomization
-from .ranking import Float64Array
 from .result import FEW, MetricResult, draw_curve, make_result
 from .road import road
 from .stability import max_sensitivity
-from .statistics import correct, standard_error, t_test
+from .statistics import correct, mean, standard_error, t_test
 from .subjects import Explain, Subjects
 from .subsets import mu_fidelity, sensitivity_n
 
@@ -269,7 +268,7 @@ def _compare_pairs(results: Mapping[str, Mapping[str, MetricResult]]) -> list[Re
 def _compare_two(name: str, other: str, a: MetricResult, b: MetricResult) -> Record:
     both = np.isfinite(a.values - b.values)
     first, second = a.values[both], b.values[both]
-    difference = _mean(first - second)
+    difference = mean(first - second)
     error = standard_error(first - second)
     better = "" if math.isnan(difference) or difference == 0 else name
     if better and (difference > 0) != a.higher_is_better:
@@ -277,9 +276,9 @@ def _compare_two(name: str, other: str, a: MetricResult, b: MetricResult) -> Rec
     return {
         "method": name,
         "other": other,
-        "mean": _mean(first),
+        "mean": mean(first),
         "standard_error": standard_error(first),
-        "other_mean": _mean(second),
+        "other_mean": mean(second),
         "other_standard_error": standard_error(second),
         "difference": difference,
         "difference_error": error,
@@ -287,10 +286,6 @@ def _compare_two(name: str, other: str, a: MetricResult, b: MetricResult) -> Rec
         "images": len(first),
         "better": better,
     }
-
-
-def _mean(values: Float64Array) -> float:
-    return float(values.mean()) if len(values) else math.nan
 
 
 def _tell_pair(pair: Record) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._optional import require
 from .ranking import Float64Array
-from .statistics import standard_error
+from .statistics import mean, standard_error
 
 if TYPE_CHECKING:
     from .measuring import Measured, Metric
@@ -79,8 +79,7 @@ class MetricResult:
     @property
     def mean(self) -> float:
         """The mean over the images that have a value; NaN if none has."""
-        known = self._known()
-        return float(known.mean()) if len(known) else math.nan
+        return mean(self.values)
 
     @property
     def standard_error(self) -> float:
@@ -90,10 +89,7 @@ class MetricResult:
     @property
     def count(self) -> int:
         """How many images have a value."""
-        return len(self._known())
-
-    def _known(self) -> Float64Array:
-        return self.values[np.isfinite(self.values)]
+        return int(np.isfinite(self.values).sum())
 
     def __repr__(self) -> str:
         """Say what it is and how large."""

@@ -13,6 +13,12 @@ from .._optional import require
 from .ranking import Float64Array
 
 
+def mean(values: Float64Array) -> float:
+    """Return the mean of the values that are known; NaN if none is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
 def standard_error(values: Float64Array) -> float:
     """Return that of the mean of the values that are known; NaN for fewer than two."""
     known = values[np.isfinite(values)]

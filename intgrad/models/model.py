@@ -325,9 +325,7 @@ class Model:
         `first_image` is what messages call the first one.
         """
         if targets is None:
-            scores = self._compute_scores(
-                batch, self._probabilities_output, first_image, 1 if self._keeps_apart else None
-            )
+            scores = self._score_apart(batch, self._probabilities_output, first_image)
             return scores.argmax(axis=1)[:, np.newaxis], False
         return resolve_targets(targets, len(batch), self.labels, self.num_classes)
 
@@ -342,6 +340,17 @@ class Model:
         self._find_classes(shape)
         size = self._batch_size(batch_size, shape)
         return _core.scores(self._handle, batch, output, size, None, first_image)
+
+    def _score_apart(
+        self,
+        batch: Float32Array,
+        output: Output,
+        first_image: int = 0,
+        batch_size: int | None = None,
+    ) -> Float32Array:
+        """As `_compute_scores`, of images whose bits must not depend on each other."""
+        size = 1 if self._keeps_apart else batch_size
+        return self._compute_scores(batch, output, first_image, size)
 
     def _find_classes(self, shape: tuple[int, ...]) -> None:
         """Ask a callable how many classes it has, unless that is known."""

@@ -73,10 +73,7 @@ class Run:
 
 
 def make_about(
-    runs: Sequence[Run],
-    files: Sequence[str],
-    facts: Sequence[str],
-    order: str,
+    runs: Sequence[Run], files: Sequence[str], facts: Sequence[str], order: str
 ) -> dict[str, Any]:
     """Return what the page's scripts have to know.
 

@@ -149,7 +149,7 @@ def to_line(record: Record) -> str:
     exact = {
         key: quote(text.encode("utf-8", "surrogatepass"))
         for key, text in record.items()
-        if isinstance(text, str) and not is_unicode(text)
+        if isinstance(text, str) and not _is_unicode(text)
     }
     if exact:
         told = {key: record[key].encode("utf-8", "replace").decode() for key in exact}
@@ -166,7 +166,7 @@ def from_line(line: str | bytes) -> Record:
     }
 
 
-def is_unicode(text: str) -> bool:
+def _is_unicode(text: str) -> bool:
     """Say whether a text is Unicode, and not bytes that passed for a name."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 

@@ -143,10 +143,16 @@ def test_the_top_is_what_runs_last():
     assert load(module)._layers.names == ["stem", "mix", "mix.out_proj", "head"]
 
 
+def has_weights(layer):
+    return any(True for _ in layer.parameters(recurse=False))
+
+
 def test_a_graph_has_its_own_order(module):
     with quiet_jit():
         graph = torch.jit.load(io.BytesIO(archive(module)))
-    assert len(load(graph)._layers.names) == LAYERS
+    names = load(graph)._layers.names
+    assert len(names) == LAYERS
+    assert names == [name for name, layer in graph.named_modules() if has_weights(layer)]
 
 
 # ---- The user's module ---------------------------------------------------------------------------
